@@ -1,0 +1,86 @@
+"""`Shard`: one client's view of the flat arrays inside a compiled round. Nobody's rows are copied or padded."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pfljax import keys
+from pfljax.data.shuffle import permute
+
+TILE = 256  # rows per step of a pass over all rows
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A run of consecutive rows: start, count (traced int32) in {name: [row, ...]}; max_count is static."""
+
+    arrays: Mapping[str, jax.Array]
+    start: jax.Array
+    count: jax.Array
+    max_count: int
+
+    def batch(self, key: jax.Array, step: jax.Array, size: int) -> dict[str, jax.Array]:
+        """The batch of a step: every row once an epoch, in an order that `key` and the epoch shuffle.
+
+        Returns {name: [size, ...], "mask": [size] bool}; the last batch of an epoch is masked where rows run out.
+        """
+        num_batches = jnp.maximum((self.count + size - 1) // size, 1)
+        position = (step % num_batches) * size + jnp.arange(size, dtype=jnp.int32)
+        mask = position < self.count
+        index = permute(keys.at(key, step // num_batches), jnp.where(mask, position, 0), jnp.maximum(self.count, 1))
+        return self._take(index, mask)
+
+    def disjoint(
+        self, key: jax.Array, step: jax.Array, size: int | None, num_parts: int
+    ) -> tuple[dict[str, jax.Array], ...]:
+        """`num_parts` batches that share no row: the epoch's order is cut into equal parts, one for each.
+
+        A part smaller than `size` is used whole (masked); a client with fewer rows than parts repeats its
+        rows, for there is nothing else. `size=None` means all rows of the part.
+        """
+        size = self.max_count // num_parts + 1 if size is None else size
+        count = jnp.maximum(self.count, 1)
+        longest = (count + num_parts - 1) // num_parts
+        num_batches = (longest + size - 1) // size
+        key_epoch = keys.at(key, step // num_batches)
+        offset = (step % num_batches) * size + jnp.arange(size, dtype=jnp.int32)
+        batches = []
+        for part in range(num_parts):
+            begin = jnp.minimum(part * count // num_parts, count - 1)
+            length = jnp.maximum((part + 1) * count // num_parts - begin, 1)
+            mask = (jnp.arange(size) < length) & (self.count > 0)
+            batches.append(self._take(permute(key_epoch, begin + offset % length, count), mask))
+        return tuple(batches)
+
+    def reduce(self, fn: Callable[[dict[str, jax.Array]], Any], tile: int = TILE) -> Any:
+        """The sum of fn(batch) over all rows, tile by tile, in order; `fn` must ignore rows with mask False."""
+
+        def tile_at(index):
+            position = index * tile + jnp.arange(tile, dtype=jnp.int32)
+            mask = position < self.count
+            return self._take(jnp.where(mask, position, 0), mask)
+
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda: fn(tile_at(jnp.int32(0)))))
+        add = lambda index, total: jax.tree.map(jnp.add, total, fn(tile_at(index)))
+        return lax.fori_loop(jnp.int32(0), (self.count + tile - 1) // tile, add, zeros)
+
+    def _take(self, index: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:
+        take = lambda array: array.at[self.start + index].get(mode="clip")
+        return {name: take(array) for name, array in self.arrays.items()} | {"mask": mask}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a client may learn from: its train and validation rows (never its test rows).
+
+    row: its position in the population; num_steps: optimizer steps planned for it. Both traced int32.
+    """
+
+    row: jax.Array
+    num_steps: jax.Array
+    train: Rows
+    validation: Rows

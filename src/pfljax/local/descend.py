@@ -1,0 +1,37 @@
+"""The local solver: optimizer steps along a gradient, as many as the plan gives the client."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from pfljax.local.gradient import Gradient
+from pfljax.types import Info, Key, Sent, Vars
+
+Optimizer = optax.GradientTransformation | Callable[[Sent], optax.GradientTransformation]
+
+
+def resolve(optimizer: Optimizer, sent: Sent) -> optax.GradientTransformation:
+    """An optax optimizer, or the one that a function of `Sent` makes, e.g. `lambda sent: optax.sgd(0.9**sent.round)`.
+
+    A client's optimizer starts anew each round, so a schedule over rounds must read `sent.round`.
+    """
+    return optimizer if isinstance(optimizer, optax.GradientTransformation) else optimizer(sent)
+
+
+def descend(gradient: Gradient, optimizer: Optimizer, key: Key, vars: Vars, sent: Sent, shard) -> tuple[Vars, Info]:
+    """`shard.num_steps` steps from `vars`. Info: `loss`, the mean over steps of the loss before each step."""
+    opt = resolve(optimizer, sent)
+
+    def step(index, carry):
+        vars, opt_state, total = carry
+        loss, grads, stats = gradient(key, index, vars, sent, shard)
+        updates, opt_state = opt.update(grads, opt_state, vars.params)
+        return Vars(optax.apply_updates(vars.params, updates), stats), opt_state, total + loss
+
+    loss_type = jax.eval_shape(lambda: gradient(key, jnp.int32(0), vars, sent, shard)[0]).dtype
+    carry = (vars, opt.init(vars.params), jnp.zeros((), loss_type))
+    vars, _, total = lax.fori_loop(jnp.int32(0), shard.num_steps, step, carry)
+    return vars, {"loss": total / jnp.maximum(shard.num_steps, 1).astype(loss_type)}

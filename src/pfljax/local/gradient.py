@@ -1,0 +1,72 @@
+"""What a local step descends: gradients of a model's loss on one client's rows.
+
+A gradient is (key, step, Vars, Sent, Shard) -> (loss, gradient tree, stats), so that papers' corrections and
+meta-gradients wrap one another. `key` is the client's key of the round; the step picks the batch.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from pfljax import keys
+from pfljax.types import Batch, Key, Model, Sent, Tree, Vars
+
+Gradient = Callable[..., tuple[jax.Array, Tree, Tree]]
+
+
+def total_loss(model: Model, params: Tree, stats: Tree, batch: Batch, key: Key):
+    """(sum of weighted losses, (sum of weights, new stats)): padding counts in neither."""
+    outputs, stats = model.apply(Vars(params, stats), batch, key, True)
+    value, weight = model.loss(outputs, batch)
+    # where, not a product: a padded row may hold a NaN loss, and 0 * NaN is NaN.
+    weight = jnp.where(batch["mask"], weight, 0).astype(value.dtype)
+    return jnp.sum(jnp.where(batch["mask"], value, 0) * weight), (jnp.sum(weight), stats)
+
+
+def mean_loss(model: Model, params: Tree, stats: Tree, batch: Batch, key: Key):
+    """(weighted mean loss, new stats); 0 where no row counts."""
+    total, (weight, stats) = total_loss(model, params, stats, batch, key)
+    return total / positive(weight), stats
+
+
+def positive(weight: jax.Array) -> jax.Array:
+    """The weight, or 1 where it is 0, so that an empty mean is 0 and its gradient too."""
+    return jnp.where(weight > 0, weight, jnp.ones_like(weight))
+
+
+def gradient(model: Model, batch: int | None) -> Gradient:
+    """The gradient of the mean loss on the step's batch, or on all train rows where `batch` is None."""
+
+    def on_batch(key, step, vars, sent, shard):
+        rows = shard.train.batch(keys.use(key, "batch"), step, batch)
+        objective = lambda params: mean_loss(model, params, vars.stats, rows, keys.at(keys.use(key, "model"), step))
+        (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(vars.params)
+        return loss, grads, stats
+
+    def on_all(key, step, vars, sent, shard):
+        def tile(rows):
+            objective = lambda params: total_loss(
+                model, params, vars.stats, rows, keys.at(keys.use(key, "model"), step)
+            )
+            (loss, (weight, stats)), grads = jax.value_and_grad(objective, has_aux=True)(vars.params)
+            num_rows = rows["mask"].sum().astype(weight.dtype)
+            return loss, weight, grads, jax.tree.map(lambda s: s * num_rows.astype(s.dtype), stats)
+
+        loss, weight, grads, stats = shard.train.reduce(tile)
+        weight, num_rows = positive(weight), jnp.maximum(shard.train.count, 1)
+        mean = lambda tree, by: jax.tree.map(lambda x: x / by.astype(x.dtype), tree)
+        return loss / weight, mean(grads, weight), mean(stats, num_rows)
+
+    return on_all if batch is None else on_batch
+
+
+def proximal(base: Gradient, strength: Callable[[Sent], jax.Array], anchor: Callable[[Sent], Tree]) -> Gradient:
+    """base + strength * (w - anchor): the gradient of f(w) + strength / 2 * |w - anchor|^2."""
+
+    def corrected(key, step, vars, sent, shard):
+        loss, grads, stats = base(key, step, vars, sent, shard)
+        pull = lambda g, w, a: g + strength(sent).astype(w.dtype) * (w - a)
+        return loss, jax.tree.map(pull, grads, vars.params, anchor(sent)), stats
+
+    return corrected

@@ -1,0 +1,43 @@
+"""How much a client works in a round: the local arguments that every algorithm shares."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pfljax.errors import PflError
+
+
+@dataclass(frozen=True)
+class Work:
+    """`epochs` passes over the client's rows or `steps` optimizer steps; `batch` rows a step, None for all.
+
+    Exactly one of epochs and steps is given. Raises PflError otherwise.
+
+    >>> Work(epochs=2, batch=20).num_steps(np.array([1, 20, 45]))
+    array([2, 2, 6], dtype=int32)
+    """
+
+    epochs: int | None = None
+    steps: int | None = None
+    batch: int | None = 32
+
+    def __post_init__(self):
+        if (self.epochs is None) == (self.steps is None):
+            raise PflError(f"epochs, steps: expected exactly one of them, got epochs={self.epochs}, steps={self.steps}")
+        for name in ("epochs", "steps", "batch"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+                raise PflError(f"{name}: expected a whole number of at least 1, got {value!r}")
+
+    def num_steps(self, counts: np.ndarray) -> np.ndarray:
+        """Train rows [client] -> optimizer steps [client] int32; none without rows."""
+        counts = np.asarray(counts, dtype=np.int64)
+        if self.epochs is not None:
+            steps = self.epochs * (-(-counts // self.batch) if self.batch else np.minimum(counts, 1))
+        else:
+            steps = self.steps * np.minimum(counts, 1)
+        if steps.max(initial=0) > np.iinfo(np.int32).max:
+            raise PflError(
+                f"epochs: expected at most 2147483647 steps a client, got {steps.max()}; pass steps= instead"
+            )
+        return steps.astype(np.int32)

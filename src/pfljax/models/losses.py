@@ -1,0 +1,59 @@
+"""Losses and metrics per example; the library masks, sums and finalizes them."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from pfljax.types import Batch, Metric, Weighted
+
+Weights = Callable[[Batch], jax.Array]  # batch -> [batch]: how much each example counts
+
+
+def ones(batch: Batch) -> jax.Array:
+    """Every example counts once."""
+    return jnp.ones(batch["mask"].shape, jnp.float32)
+
+
+def cross_entropy(weights: Weights = ones) -> Callable[[jax.Array, Batch], Weighted]:
+    """Softmax cross-entropy in nats of logits [batch, class] against integer batch["y"]: [batch]."""
+
+    def loss(outputs: jax.Array, batch: Batch) -> Weighted:
+        labels = batch["y"].astype(jnp.int32)
+        return Weighted(optax.losses.softmax_cross_entropy_with_integer_labels(outputs, labels), weights(batch))
+
+    return loss
+
+
+def squared_error(weights: Weights = ones) -> Callable[[jax.Array, Batch], Weighted]:
+    """Half the squared distance of outputs [batch, ...] to batch["y"], summed over trailing axes."""
+
+    def loss(outputs: jax.Array, batch: Batch) -> Weighted:
+        error = 0.5 * (outputs - batch["y"].astype(outputs.dtype)) ** 2
+        return Weighted(error.reshape(error.shape[0], -1).sum(axis=1), weights(batch))
+
+    return loss
+
+
+def averaged(values: Callable[[jax.Array, Batch], Weighted], scale: float = 1.0, better="lower") -> Metric:
+    """The metric that is the weighted mean of a per-example value, times `scale`."""
+
+    def stat(outputs, batch):
+        value, weight = values(outputs, batch)
+        return {"sum": value * weight.astype(value.dtype), "weight": weight}
+
+    def finalize(sums):
+        return scale * sums["sum"] / jnp.maximum(sums["weight"], 1e-12).astype(sums["sum"].dtype)
+
+    return Metric(stat, finalize, better)
+
+
+def accuracy(weights: Weights = ones) -> Metric:
+    """The share of examples whose largest logit is batch["y"]."""
+
+    def values(outputs: jax.Array, batch: Batch) -> Weighted:
+        hit = jnp.argmax(outputs, axis=-1).astype(jnp.int32) == batch["y"].astype(jnp.int32)
+        return Weighted(hit.astype(jnp.float32), weights(batch))
+
+    return averaged(values, better="higher")
