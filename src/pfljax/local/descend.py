@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
@@ -29,9 +28,9 @@ def descend(gradient: Gradient, optimizer: Optimizer, key: Key, vars: Vars, sent
         vars, opt_state, total = carry
         loss, grads, stats = gradient(key, index, vars, sent, shard)
         updates, opt_state = opt.update(grads, opt_state, vars.params)
-        return Vars(optax.apply_updates(vars.params, updates), stats), opt_state, total + loss
+        vars = Vars(optax.apply_updates(vars.params, updates), stats)
+        return vars, opt_state, total + loss.astype(total.dtype)
 
-    loss_type = jax.eval_shape(lambda: gradient(key, jnp.int32(0), vars, sent, shard)[0]).dtype
-    carry = (vars, opt.init(vars.params), jnp.zeros((), loss_type))
+    carry = (vars, opt.init(vars.params), jnp.zeros(()))
     vars, _, total = lax.fori_loop(jnp.int32(0), shard.num_steps, step, carry)
-    return vars, {"loss": total / jnp.maximum(shard.num_steps, 1).astype(loss_type)}
+    return vars, {"loss": total / jnp.maximum(shard.num_steps, 1).astype(total.dtype)}

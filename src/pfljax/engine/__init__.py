@@ -1,0 +1,7 @@
+"""The only place with jit, vmap, scans over clients and meshes: executes plans."""
+
+from pfljax.engine.devices import make_mesh, use_cores
+from pfljax.engine.loop import Block, rounds, simulate
+from pfljax.engine.result import Diverged, Result
+
+__all__ = ["Block", "Diverged", "Result", "make_mesh", "rounds", "simulate", "use_cores"]

@@ -1,0 +1,75 @@
+"""A block of rounds as one compiled program."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from pfljax.engine.devices import AXIS
+from pfljax.engine.place import Placed
+from pfljax.engine.round import Clients, Slots, Spec, run_round
+from pfljax.types import Key, Tree
+
+
+class Carry(NamedTuple):
+    """What goes from round to round. halted: the round whose update was not finite, -1 while all is well."""
+
+    server: Tree
+    clients: Clients
+    halted: jax.Array
+
+
+@partial(jax.jit, static_argnames=("spec", "mesh"), donate_argnames=("carry",))
+def run_block(
+    carry: Carry,
+    placed: Placed,
+    slots: Slots,
+    first_round: jax.Array,
+    num_rounds: jax.Array,
+    key: Key,
+    *,
+    spec: Spec,
+    mesh: Mesh,
+):
+    """(carry, client info, server info) after `num_rounds` rounds.
+
+    slots: the plan, [round, device, chunk, lane] (num_chunks: [round, device]). The number of rounds is dynamic, so
+    a short last block compiles nothing. Info: {name: [round, device * chunk, lane]}, {name: [round]}.
+    """
+
+    def on_device(carry, placed, slots, first_round, num_rounds, key):
+        slots = jax.tree.map(lambda leaf: leaf[:, 0], slots)  # [round, ...] of this device
+
+        def one_round(index, loop):
+            (server, clients, halted), infos, server_infos = loop
+            now = jax.tree.map(lambda leaf: leaf[index], slots)
+            now = now._replace(num_chunks=jnp.where(halted < 0, now.num_chunks, 0))
+            now = now._replace(mask=now.mask & (halted < 0))
+            round = first_round + index
+            server, clients, (info, server_info), is_good = run_round(spec, server, clients, placed, now, key, round)
+            halted = jnp.where((halted < 0) & ~is_good, round, halted)
+            put = lambda leaf, new: leaf.at[index].set(new)
+            infos, server_infos = jax.tree.map(put, infos, info), jax.tree.map(put, server_infos, server_info)
+            return Carry(server, clients, halted), infos, server_infos
+
+        first = jax.tree.map(lambda leaf: leaf[0], slots)
+        _, _, shapes, _ = jax.eval_shape(
+            lambda: run_round(spec, carry.server, carry.clients, placed, first, key, first_round)
+        )
+        max_rounds = slots.row.shape[0]
+        buffers = jax.tree.map(lambda s: jnp.zeros((max_rounds, *s.shape), s.dtype), shapes)
+        carry, infos, server_infos = lax.fori_loop(jnp.int32(0), num_rounds, one_round, (carry, *buffers))
+        return carry, infos, server_infos
+
+    by_device, by_row = P(None, AXIS), Carry(P(), P(AXIS), P())
+    return jax.shard_map(
+        on_device,
+        mesh=mesh,
+        in_specs=(by_row, P(), by_device, P(), P(), P()),
+        out_specs=(by_row, by_device, P()),
+        check_vma=False,  # see engine/round.py
+    )(carry, placed, slots, first_round, num_rounds, key)

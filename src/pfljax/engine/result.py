@@ -1,0 +1,47 @@
+"""What a run leaves: the server, the clients' kept state, the records."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jax.sharding import Mesh
+
+from pfljax.engine.round import Clients
+from pfljax.errors import PflError
+from pfljax.keys import Seeds
+from pfljax.types import Algorithm, Tree, Vars
+
+
+@dataclass(frozen=True)
+class Result:
+    """The state after the last round.
+
+    server: the algorithm's server state; clients: kept client state, [client, ...]
+    records: one dict a round (round, clients, loss, ...); ids: [client]; seen: [client] bool
+    """
+
+    algorithm: Algorithm
+    server: Tree
+    clients: Clients
+    records: tuple[dict, ...]
+    ids: tuple[str, ...]
+    seen: np.ndarray
+    seeds: Seeds
+    mesh: Mesh
+    width: int
+
+    @property
+    def vars(self) -> Vars:
+        """The shared model's numbers."""
+        return self.algorithm.send(self.server, 0).vars
+
+
+class Diverged(PflError):
+    """An update was not finite. `result` is the state before that round, with what was recorded."""
+
+    def __init__(self, round: int, client_ids: tuple[str, ...], result: Result):
+        self.round, self.client_ids, self.result = round, client_ids, result
+        names = ", ".join(repr(name) for name in client_ids[:3]) + (" ..." if len(client_ids) > 3 else "")
+        super().__init__(
+            f"round {round}: expected finite updates, got NaN or infinity from {len(client_ids)} clients ({names}); "
+            "lower the learning rate, clip gradients, or pass on_nonfinite='drop'"
+        )

@@ -1,0 +1,155 @@
+"""One round on one device: its chunks of clients, the sum over devices, the server's step.
+
+Runs inside `shard_map`, with `check_vma=False`: under True a replicated value that meets client data needs a cast,
+or its gradient is summed over devices inside the client loop, which deadlocks when step counts differ; and with
+casts, ordinary user code (scans that start from zeros) is rejected. Tests compare 1, 2 and 8 devices instead.
+"""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from pfljax import keys
+from pfljax.aggregate import contribution, finish
+from pfljax.engine.devices import AXIS
+from pfljax.engine.exchange import fetch, store
+from pfljax.engine.place import Placed, shard_of
+from pfljax.types import Aggregate, Info, Key, Tree
+
+OnNonfinite = Literal["stop", "drop"]
+
+
+class Spec(NamedTuple):
+    """What a compiled block depends on besides shapes; hashable, so it is jit's static argument."""
+
+    send: Callable
+    init_client: Callable
+    passes: tuple[tuple[Callable, Callable], ...]
+    num_devices: int
+    on_nonfinite: OnNonfinite
+    max_count: int
+
+
+class Clients(NamedTuple):
+    """Kept client state: kept [client, ...]; visited [client] bool, False until a client first takes part.
+
+    Both are () for methods that keep nothing.
+    """
+
+    kept: Tree
+    visited: jax.Array | tuple
+
+    def copied(self) -> "Clients":
+        """The same state in buffers of its own."""
+        return jax.tree.map(jnp.copy, self)
+
+
+class Slots(NamedTuple):
+    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar."""
+
+    row: jax.Array
+    steps: jax.Array
+    mask: jax.Array
+    num_chunks: jax.Array
+
+
+def run_round(
+    spec: Spec, server: Tree, clients: Clients, placed: Placed, slots: Slots, key: Key, round: jax.Array
+) -> tuple[Tree, Clients, tuple[Info, Info], jax.Array]:
+    """(server, clients, (client info {name: [chunk, lane]}, server info {name: scalar}), is_good).
+
+    `is_good` is False when an update was not finite and the run is to stop; then nothing has moved.
+    """
+    flat = slots.row.reshape(-1)
+    mine = fetch(clients, flat, spec.num_devices)
+    is_good, infos, server_infos, before = jnp.bool_(True), {}, {}, server
+    for index, (client, server_step) in enumerate(spec.passes):
+        total, mine, info = _run_chunks(spec, client, server, mine, placed, slots, keys.at(key, index), round)
+        upload, (num_reported, num_bad) = _sum_over_devices(total, spec.num_devices)
+        aggregate = Aggregate(finish(upload), num_reported, _expected(slots, spec.num_devices))
+        moved, server_info = server_step(keys.use(keys.at(key, round), "server"), server, aggregate)
+        # Nothing moves when nobody reported: a server optimizer's momentum must not either.
+        server = _choose(num_reported > 0, moved, server)
+        if spec.on_nonfinite == "stop":
+            is_good = is_good & (num_bad == 0)
+        infos, server_infos = infos | info, server_infos | server_info
+    reported = infos["finite"] if spec.on_nonfinite == "drop" else slots.mask
+    updated = store(clients, flat, reported.reshape(-1) & slots.mask.reshape(-1) & is_good, mine, spec.num_devices)
+    return _choose(is_good, server, before), updated, (infos, server_infos), is_good
+
+
+def _run_chunks(spec, client, server, mine, placed, slots, key, round):
+    """The client loop: no collective inside. Returns ((upload sums, counts), client state [slot, ...], info)."""
+    width = slots.row.shape[1]
+
+    def one(row, steps, mask, state):
+        key_client = keys.client(key, round, row)
+        sent = spec.send(server, row)
+        fresh = spec.init_client(keys.use(key_client, "init"), sent)
+        start = _choose(state.visited, state.kept, fresh)
+        upload, kept, info = client(key_client, sent, start, shard_of(placed, row, steps, spec.max_count))
+        finite = is_finite((upload, kept, info))
+        counts = mask & finite if spec.on_nonfinite == "drop" else mask
+        counters = (counts.astype(jnp.float32), (mask & ~finite).astype(jnp.float32))
+        kept = _choose(finite, kept, start)
+        visited = jax.tree.map(lambda _: jnp.bool_(True), state.visited)
+        return (contribution(upload, counts), counters), Clients(kept, visited), info | {"finite": finite}
+
+    def chunk(index, carry):
+        total, mine, infos = carry
+        take = lambda leaf: lax.dynamic_slice_in_dim(leaf, index * width, width)
+        put = lambda leaf, new: lax.dynamic_update_slice_in_dim(leaf, new, index * width, axis=0)
+        lanes = (slots.row[index], slots.steps[index], slots.mask[index], jax.tree.map(take, mine))
+        if width == 1:  # a batch of one would turn the dynamic step count into a masked loop
+            out = jax.tree.map(lambda leaf: leaf[None], one(*jax.tree.map(lambda leaf: leaf[0], lanes)))
+            add = lambda total, new: total + new[0]
+        else:
+            out = jax.vmap(one)(*lanes)
+            add = lambda total, new: total + new.sum(axis=0)
+        addends, state, info = out
+        return (
+            jax.tree.map(add, total, addends),
+            jax.tree.map(put, mine, state),
+            jax.tree.map(lambda leaf, new: leaf.at[index].set(new), infos, info),
+        )
+
+    lane = jax.tree.map(lambda leaf: leaf[0], (slots.row[0], slots.steps[0], slots.mask[0], mine))
+    addends, _, info = jax.eval_shape(one, *lane)
+    total = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), addends)
+    infos = jax.tree.map(lambda s: jnp.zeros((*slots.row.shape, *s.shape), s.dtype), info)
+    return lax.fori_loop(jnp.int32(0), slots.num_chunks, chunk, (total, mine, infos))
+
+
+def _expected(slots: Slots, num_devices: int) -> jax.Array:
+    expected = slots.mask.sum().astype(jnp.float32)
+    return lax.psum(expected, AXIS) if num_devices > 1 else expected
+
+
+def is_finite(tree: Tree) -> jax.Array:
+    """Whether every number is finite and small enough to be squared: one dot product a leaf, the fastest scan."""
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    good = [jnp.isfinite(jnp.vdot(leaf, leaf)) for leaf in floats]
+    return jnp.stack(good).all() if good else jnp.bool_(True)
+
+
+def _sum_over_devices(tree: Tree, num_devices: int) -> Tree:
+    """The sum over devices with one all-reduce per dtype: one per leaf costs a tiny model twice the round."""
+    if num_devices == 1:
+        return tree
+    leaves, structure = jax.tree.flatten(tree)
+    summed: list = [None] * len(leaves)
+    for dtype in sorted({leaf.dtype for leaf in leaves}, key=str):
+        indices = [index for index, leaf in enumerate(leaves) if leaf.dtype == dtype]
+        flat = lax.psum(jnp.concatenate([leaves[index].ravel() for index in indices]), AXIS)
+        begin = 0
+        for index in indices:
+            summed[index] = flat[begin : begin + leaves[index].size].reshape(leaves[index].shape)
+            begin += leaves[index].size
+    return jax.tree.unflatten(structure, summed)
+
+
+def _choose(flag: jax.Array, new: Tree, old: Tree) -> Tree:
+    return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)

@@ -1,0 +1,6 @@
+"""Who trains when: plain integers, computed on the host before the device needs them."""
+
+from pfljax.plan.hold_out import hold_out
+from pfljax.plan.plan import Plan, Planner
+
+__all__ = ["Plan", "Planner", "hold_out"]
