@@ -6,17 +6,20 @@ Importing computes nothing, touches no device and changes no setting.
 from pfljax import algorithms, data, models
 from pfljax.engine import Block, Diverged, Result, rounds, simulate, use_cores
 from pfljax.errors import PflError
+from pfljax.evaluate import Evaluation, evaluate
 from pfljax.keys import Seeds
 
 __version__ = "0.1.0"
 __all__ = [
     "Block",
     "Diverged",
+    "Evaluation",
     "PflError",
     "Result",
     "Seeds",
     "algorithms",
     "data",
+    "evaluate",
     "models",
     "rounds",
     "simulate",

@@ -47,8 +47,7 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
     num_devices = len(devices) if num_devices is None else num_devices
     if not 1 <= num_devices <= len(devices):
         raise PflError(
-            f"devices: expected between 1 and {len(devices)}, got {num_devices}; "
-            "on CPUs call pfljax.use_cores(n) first"
+            f"devices: expected between 1 and {len(devices)}, got {num_devices}; on CPUs call pfljax.use_cores(n) first"
         )
     return Mesh(np.asarray(devices[:num_devices]), (AXIS,))
 

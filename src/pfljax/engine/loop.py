@@ -17,9 +17,10 @@ from pfljax import keys
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry, run_block
 from pfljax.engine.devices import auto_width, by_client, make_mesh, replicated
-from pfljax.engine.place import Placed, copied, max_count, place
+from pfljax.engine.place import copied, max_count, place
 from pfljax.engine.result import Diverged, Result
-from pfljax.engine.round import Clients, OnNonfinite, Slots, Spec
+from pfljax.engine.round import OnNonfinite, Slots, Spec
+from pfljax.engine.start import fresh_clients, initial_server
 from pfljax.errors import PflError
 from pfljax.plan import Plan, Planner, hold_out
 from pfljax.types import Algorithm, Census, Tree, Vars
@@ -104,28 +105,20 @@ def simulate(algorithm: Algorithm, population: Population, **arguments) -> Resul
     >>> len(result.records)
     3
     """
-    last = None
-    for last in rounds(algorithm, population, **arguments):
-        pass
-    assert last is not None
+    *_, last = rounds(algorithm, population, **arguments)
     return last.result()
 
 
 def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds, block, on_nonfinite):
-    key = keys.root(seeds.model)
-    vars = start_vars(algorithm, key, params)
-    hyper = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in algorithm.hyper.items()}
-    server = algorithm.init(keys.use(key, "server"), vars, census, hyper)
+    server = initial_server(algorithm, census, seeds, params)
     carry = Carry(
         copied(server, replicated(mesh)),
-        _fresh_clients(algorithm, server, census.num_clients, mesh),
+        fresh_clients(algorithm, server, census.num_clients, mesh),
         jax.device_put(jnp.int32(-1), replicated(mesh)),
     )
-    spec = Spec(
-        algorithm.send, algorithm.init_client, algorithm.passes, mesh.size, on_nonfinite, max_count(population)
-    )
+    spec = Spec(algorithm.send, algorithm.init_client, algorithm.passes, mesh.size, on_nonfinite, max_count(population))
     placed = place(population, mesh)
-    key = jax.device_put(keys.use(key, "clients"), replicated(mesh))
+    key = jax.device_put(keys.use(keys.root(seeds.model), "clients"), replicated(mesh))
     max_rounds = MAX_ROUNDS if block == "auto" else block
 
     def dispatch(carry, plan):
@@ -136,10 +129,10 @@ def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds
     carry, _, _ = jax.block_until_ready(dispatch(carry, planner.block(0, 0, max_rounds)))
     compile_seconds = time.perf_counter() - begin
 
-    generation, records, done, size = 0, [], 0, 1 if block == "auto" else block
+    records, done, size = [], 0, 1 if block == "auto" else block
     plan = planner.block(0, min(size, num_rounds), max_rounds)
     while done < num_rounds:
-        begin, generation = time.perf_counter(), generation + 1
+        begin = time.perf_counter()
         carry, info, server_info = dispatch(carry, plan)
         done += plan.num_rounds
         # The next plan is made while the devices work; its size follows the last block's speed.
@@ -154,11 +147,11 @@ def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds
         good = made.num_rounds if halted < 0 else halted - made.first_round
         records += _records(_first(made, good), population)
 
-        def result(carry=carry, mine=generation, records=tuple(records)):
-            if mine != generation:
+        def result(carry=carry, records=tuple(records)):
+            if carry.halted.is_deleted():
                 raise PflError("result: expected to be asked before the next block ran; its buffers are gone")
-            return Result(algorithm, copied(carry.server, replicated(mesh)), carry.clients.copied(), records,
-                          population.ids, census.seen, seeds, mesh, planner.width)  # fmt: skip
+            server, clients = copied(carry.server, replicated(mesh)), carry.clients.copied()
+            return Result(algorithm, server, clients, records, population.ids, census, seeds, mesh, planner.width)
 
         made = replace(made, _result=result)
         if halted >= 0:
@@ -167,32 +160,6 @@ def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds
             raise _diverged(made, halted, population, result)
         yield made
         plan = upcoming
-
-
-def start_vars(algorithm: Algorithm, key: jax.Array, params: Vars | Tree | None) -> Vars:
-    """The model's numbers before the first round."""
-    if isinstance(params, Vars):
-        return params
-    vars = jax.jit(algorithm.model.init)(keys.use(key, "params"))
-    if params is None:
-        return vars
-    if jax.tree.structure(params) != jax.tree.structure(vars.params):
-        raise PflError(
-            f"params: expected the model's tree, {jax.tree.structure(vars.params)}, got {jax.tree.structure(params)}"
-        )
-    return vars._replace(params=params)
-
-
-def _fresh_clients(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Mesh) -> Clients:
-    """Zeros for every client, visited nowhere; the client axis is padded to the mesh."""
-    shape = jax.eval_shape(
-        lambda s: algorithm.init_client(keys.root(0), algorithm.send(s, jnp.int32(0))), server
-    )
-    if not jax.tree.leaves(shape):
-        return Clients(shape, ())
-    padded = -(-num_clients // mesh.size) * mesh.size
-    kept = jax.tree.map(lambda s: np.zeros((padded, *s.shape), s.dtype), shape)
-    return jax.device_put(Clients(kept, np.zeros(padded, bool)), by_client(mesh))
 
 
 def _on_devices(plan: Plan, mesh: Mesh):

@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from pfljax.engine.round import Clients
 from pfljax.errors import PflError
 from pfljax.keys import Seeds
-from pfljax.types import Algorithm, Tree, Vars
+from pfljax.types import Algorithm, Census, Tree, Vars
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Result:
     """The state after the last round.
 
     server: the algorithm's server state; clients: kept client state, [client, ...]
-    records: one dict a round (round, clients, loss, ...); ids: [client]; seen: [client] bool
+    records: one dict a round (round, clients, loss, ...); ids: [client]
     """
 
     algorithm: Algorithm
@@ -24,10 +24,15 @@ class Result:
     clients: Clients
     records: tuple[dict, ...]
     ids: tuple[str, ...]
-    seen: np.ndarray
+    census: Census
     seeds: Seeds
     mesh: Mesh
     width: int
+
+    @property
+    def seen(self) -> np.ndarray:
+        """[client] bool: False for the clients that were held out of training."""
+        return self.census.seen
 
     @property
     def vars(self) -> Vars:

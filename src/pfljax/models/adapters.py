@@ -26,7 +26,8 @@ def from_nnx(
     variable (batch statistics) becomes stats. Dropout and batch norm follow `module.train()` and `eval()`.
 
     >>> from pfljax.models import losses
-    >>> model = from_nnx(lambda rngs: nnx.Linear(3, 2, rngs=rngs), losses.cross_entropy(), {"accuracy": losses.accuracy()})
+    >>> make = lambda rngs: nnx.Linear(3, 2, rngs=rngs)
+    >>> model = from_nnx(make, losses.cross_entropy(), {"accuracy": losses.accuracy()})
     >>> model.init(jax.random.key(0)).params["kernel"].shape
     (3, 2)
     """
