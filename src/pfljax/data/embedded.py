@@ -43,7 +43,7 @@ def load(name: str, **options: Any) -> Population:
       order: "entries" (default) shuffles a client's messages by a fixed rule, then splits them 60/20/20;
         "catalogue" keeps the order of the source, which puts other topics into test than into train
       context=6: how many previous symbols an example has
-      min_characters=500: smaller clients are left out; 100 is the least
+      min_characters=200: smaller clients are left out; 100 is the least
       hold_out: "client" (default), or "language" to hold out all clients of a language together ("es" with "es_MX")
     wearable: tell seven shoulder exercises apart by 2 s of a smartwatch's motion; a client is one wrist of a
       subject such as "subject3/left", and both wrists are held out together. No options.
@@ -83,7 +83,7 @@ def exercises() -> tuple[str, ...]:
 
 
 def _keyboard(
-    order: str = "entries", context: int = 6, min_characters: int = 500, hold_out: str = "client"
+    order: str = "entries", context: int = 6, min_characters: int = 200, hold_out: str = "client"
 ) -> Population:
     """x: [example, context] uint8, the symbols before y: [example] uint8; a string ends by predicting BOUNDARY.
 

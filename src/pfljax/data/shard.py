@@ -52,7 +52,7 @@ class Rows:
         for part in range(num_parts):
             begin = jnp.minimum(part * count // num_parts, count - 1)
             length = jnp.maximum((part + 1) * count // num_parts - begin, 1)
-            mask = (jnp.arange(size) < length) & (self.count > 0)
+            mask = (jnp.arange(size, dtype=jnp.int32) < length) & (self.count > 0)
             batches.append(self._take(permute(key_epoch, begin + offset % length, count), mask))
         return tuple(batches)
 

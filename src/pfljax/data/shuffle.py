@@ -28,18 +28,19 @@ def permute(key: jax.Array, position: jax.Array, count: jax.Array) -> jax.Array:
     # Any a covers the domain; near the square root the overhang a * b - count is smallest.
     a = jnp.sqrt(count.astype(jnp.float32)).astype(jnp.uint32) + jnp.uint32(1)
     b = count // a + jnp.uint32(1)
-    once = lambda x: _feistel(words, x, a, b)
-    inside = lambda x: x < count
-    walked = lax.while_loop(
-        lambda x: ~jnp.all(inside(x)),
-        lambda x: jnp.where(inside(x), x, once(x)),
-        once(position.astype(jnp.uint32)),
-    )
+
+    def walk(carry):
+        x, _ = carry
+        x = jnp.where(x < count, x, _feistel(words, x, a, b))
+        return x, ~jnp.all(x < count)
+
+    # Begin outside, at position + domain, so that the network is compiled once, inside the loop.
+    walked, _ = lax.while_loop(lambda carry: carry[1], walk, (position.astype(jnp.uint32) + a * b, jnp.bool_(True)))
     return walked.astype(jnp.int32)
 
 
 def _feistel(words: jax.Array, x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
-    left, right = x // b, x % b
+    left, right = x // b % a, x % b
     for index in range(0, NUM_ROUNDS, 2):
         left = _add_below(left, _below(right, words[index], a), a)
         right = _add_below(right, _below(left, words[index + 1], b), b)

@@ -25,7 +25,7 @@ from pfljax.errors import PflError
 from pfljax.plan import Plan, Planner, hold_out
 from pfljax.types import Algorithm, Census, Tree, Vars
 
-MAX_ROUNDS = 100  # of one block: the fixed size of its plan
+MAX_ROUNDS = 100  # a plan has room for as many, so that blocks of any length share one program
 BLOCK_SECONDS = 2.0  # a block's length in time, so that progress, interrupts and preemptions are met soon
 
 
@@ -119,7 +119,7 @@ def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds
     spec = Spec(algorithm.send, algorithm.init_client, algorithm.passes, mesh.size, on_nonfinite, max_count(population))
     placed = place(population, mesh)
     key = jax.device_put(keys.use(keys.root(seeds.model), "clients"), replicated(mesh))
-    max_rounds = MAX_ROUNDS if block == "auto" else block
+    max_rounds = MAX_ROUNDS if block == "auto" else max(MAX_ROUNDS, block)
 
     def dispatch(carry, plan):
         return run_block(carry, placed, *_on_devices(plan, mesh), key, spec=spec, mesh=mesh)

@@ -24,7 +24,12 @@ class Placed(NamedTuple):
 
 
 def place(population: Population, mesh: Mesh) -> Placed:
-    """Puts a population on every device of the mesh.
+    """Puts a population on every device of the mesh."""
+    return jax.device_put(placed_on_host(population), replicated(mesh))
+
+
+def placed_on_host(population: Population) -> Placed:
+    """The same as numpy arrays.
 
     Raises PflError beyond 2**31 - 1 rows, which int32 offsets cannot count.
     """
@@ -33,7 +38,7 @@ def place(population: Population, mesh: Mesh) -> Placed:
     spans = {split: population.span(split) for split in SPLITS}
     starts = {split: start.astype(np.int32) for split, (start, _) in spans.items()}
     counts = {split: count.astype(np.int32) for split, (_, count) in spans.items()}
-    return jax.device_put(Placed(dict(population.arrays), starts, counts), replicated(mesh))
+    return Placed(dict(population.arrays), starts, counts)
 
 
 def max_count(population: Population) -> int:

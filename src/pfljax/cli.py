@@ -1,0 +1,134 @@
+"""The command line: `pfljax run` and `pfljax list`."""
+
+import sys
+import textwrap
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jax
+
+import pfljax
+from pfljax.errors import PflError, nearest
+
+if TYPE_CHECKING:
+    from pfljax.run.drive import Report
+
+USAGE = """\
+pfljax: personalized federated learning, simulated at the speed of its gradients.
+
+  pfljax run [keyboard|wearable] [algorithm:NAME] [options]   compare personalized with shared, local and control models
+  pfljax list                                                 populations and algorithms
+  pfljax run --help                                           the options of a run
+  pfljax --version
+
+Examples:
+  pfljax run                                       real keyboard data that ships with the package, about a minute
+  pfljax run wearable --seed 1                     some seconds
+  pfljax run keyboard algorithm:ditto --algorithm.lam 0.5 --out runs/ditto
+"""
+COMMANDS = ("run", "list")
+MISTAKE, INTERRUPTED = 2, 130  # exit codes
+SCREEN = 100  # columns of `pfljax list`
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0, 2 for what cannot run or diverged, 130 for Ctrl-C."""
+    begin = time.perf_counter()
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _command(words, begin)
+    except PflError as error:
+        return _complain(str(error))
+    except KeyboardInterrupt:
+        print("pfljax: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except SystemExit as stop:  # --help of a command
+        return stop.code if isinstance(stop.code, int) else 0
+
+
+def _command(words: list[str], begin: float) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(f"pfljax {pfljax.__version__}")
+        return 0
+    command, *rest = words
+    if command == "list":
+        return _list(rest)
+    if command == "run":
+        return _run(rest, begin)
+    raise PflError(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}{nearest(command, COMMANDS)}")
+
+
+def _run(words: list[str], begin: float) -> int:
+    from rich.console import Console
+
+    from pfljax.run.drive import drive
+    from pfljax.run.options import parse
+    from pfljax.run.progress import display
+    from pfljax.run.report import table
+
+    config = parse(words)
+    _use_cores()
+    console = Console()
+    report = drive(config, display(console), begin)
+    if report.status == "interrupted":
+        return _interrupted(report)
+    if report.status == "diverged":
+        return _complain(f"{report.message}; {report.num_rounds} rounds are in {report.path}")
+    assert report.evaluation is not None
+    if console.is_terminal:
+        console.print(table(report.evaluation))
+    else:
+        print(report.evaluation.summary())
+    print(f"\n{report.verdict}")
+    print(f"Run folder: {report.path}")
+    print(f"{report.wall_seconds:.1f} s in total, {report.compile_seconds:.1f} s of them compiling")
+    return 0
+
+
+def _use_cores() -> None:
+    """One device per core; where JAX is already up (main was called from a program), the devices that it has."""
+    try:
+        pfljax.use_cores()
+    except PflError:
+        if jax.device_count() < 2:
+            raise
+
+
+def _interrupted(report: "Report") -> int:
+    """Says what is in the folder."""
+    figure = ", figures/learning_curve.png" if report.num_rounds else ""
+    left = f"; {report.path} has manifest.json, {report.num_rounds} rounds in rounds.jsonl{figure}"
+    print(f"pfljax: interrupted{left if report.path else ' before anything was written'}", file=sys.stderr)
+    return INTERRUPTED
+
+
+def _complain(message: str) -> int:
+    print("pfljax: " + " ".join(message.split()), file=sys.stderr)
+    return MISTAKE
+
+
+def _list(words: list[str]) -> int:
+    if words:
+        raise PflError(f"list: expected no further words, got {' '.join(words)}; leave them out")
+    from pfljax import algorithms, data
+    from pfljax.run.presets import PRESETS
+
+    print("populations (pfljax.data.load)")
+    for name in PRESETS:
+        population = data.load(name)
+        about = population.about
+        print(f"  {name:<10} {population.num_clients:>5} clients {population.num_rows:>10,} examples  {about.task}")
+        print(f"  {'':<10} {about.licence}; {about.source}")
+    print("\nalgorithms (pfljax.algorithms)")
+    for name in algorithms.__all__:
+        module = sys.modules[f"pfljax.algorithms.{name}"]
+        paper = " ".join((module.__doc__ or "").split("\n\n")[0].split())
+        indent = " " * 19
+        print(textwrap.fill(paper, SCREEN, initial_indent=f"  {name:<17}", subsequent_indent=indent))
+        print(f"{indent}{Path(str(module.__file__)).relative_to(Path(pfljax.__file__).parent.parent)}")
+    return 0

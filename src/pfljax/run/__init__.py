@@ -1,0 +1,1 @@
+"""One comparison from configuration to run folder: what `pfljax run` does."""

@@ -1,0 +1,185 @@
+"""The run folder: every file is valid at any moment, whatever ends the run."""
+
+import csv
+import io
+import json
+import math
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from pfljax.data import Population
+from pfljax.errors import PflError
+from pfljax.evaluate import Evaluation
+from pfljax.run.config import RunConfig, plain
+from pfljax.run.job import phase_seeds
+
+Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
+
+
+def choose(config: RunConfig) -> Path:
+    """The folder of a run. Raises PflError if it holds something or cannot be made; makes nothing yet."""
+    named = config.out or f"runs/{config.population.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path = Path(named)
+    if path.is_dir() and any(path.iterdir()):
+        raise PflError(f"--out: expected a new or empty folder, got {named!r}, which holds files; name another one")
+    above = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = "cannot be written to" if above.is_dir() else "is a file"
+        raise PflError(f"--out: expected a folder that can be made, got {named!r}, but {str(above)!r} {what}")
+    return path
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Replaces a file as a whole: a reader finds the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
+    os.replace(part, path)
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON that every reader takes: numbers that are not finite become null."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@dataclass
+class Folder:
+    """An open run folder."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @staticmethod
+    def open(path: Path, config: RunConfig, population: Population) -> "Folder":
+        """Makes the folder with the manifest of a run that begins."""
+        folder = Folder(path, _manifest(config, population))
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            folder._write_manifest()
+            write(path / "rounds.jsonl", "")
+        except OSError as error:
+            raise PflError(f"--out: expected a folder that can be written to, got {str(path)!r}: {error}") from error
+        return folder
+
+    def add_rounds(self, records: tuple[dict, ...]) -> None:
+        """Appends to rounds.jsonl and flushes."""
+        with (self.path / "rounds.jsonl").open("a", encoding="utf-8") as file:
+            file.writelines(to_json(record) + "\n" for record in records)
+
+    def close(self, status: Status, *, compile_seconds: float, wall_seconds: float, message: str | None = None) -> None:
+        """Writes down how the run ended."""
+        self.manifest |= {
+            "status": status,
+            "message": message,
+            "compile_seconds": compile_seconds,
+            "wall_seconds": wall_seconds,
+        }
+        self._write_manifest()
+
+    def add_evaluation(self, evaluation: Evaluation, population: Population, seconds: dict[str, float], verdict: str):
+        """Writes clients.csv and summary.json."""
+        write(self.path / "clients.csv", clients_csv(evaluation, population))
+        summary = {
+            "metric": evaluation.metric,
+            "hurt_against": evaluation.against,
+            "steps": {entry.name: entry.steps for entry in evaluation.entries},
+            "rows": evaluation.rows(),
+            "verdict": verdict,
+            "seconds": seconds,
+        }
+        write(self.path / "summary.json", to_json(summary, indent=2) + "\n")
+
+    def add_figure(self, name: str, png: bytes) -> None:
+        write(self.path / "figures" / f"{name}.png", png)
+
+    def _write_manifest(self) -> None:
+        write(self.path / "manifest.json", to_json(self.manifest, indent=2) + "\n")
+
+
+def column(name: str) -> str:
+    """An entry's name as the start of a column's name.
+
+    >>> column("FedAvg fine-tuned")
+    'fedavg_fine_tuned'
+    """
+    return name.lower().replace(" ", "_").replace("-", "_")
+
+
+def clients_csv(evaluation: Evaluation, population: Population) -> str:
+    """One row a client: who it is, its examples, every entry's test figures, whether the entry hurts it."""
+    groups = population.groups or population.ids
+    columns: dict[str, Any] = {"id": population.ids, "group": groups, "seen": evaluation.seen.astype(int)}
+    columns |= {f"{split}_rows": population.sizes(split) for split in ("train", "validation", "test")}
+    for entry in evaluation.entries:
+        for metric in entry.curve.better:
+            columns[f"{column(entry.name)}.{metric}"] = entry.test(metric)
+        if entry.name != evaluation.against:
+            columns[f"{column(entry.name)}.hurt"] = evaluation.hurt(entry.name).astype(int)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([[_cell(value) for value in row] for row in zip(*columns.values(), strict=True)])
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Figures with 6 digits; nothing where a client has no such rows."""
+    if isinstance(value, float | np.floating):
+        return "" if math.isnan(value) else f"{value:.6g}"
+    return value
+
+
+def _manifest(config: RunConfig, population: Population) -> dict[str, Any]:
+    devices = jax.devices()
+    warmup, afterwards = phase_seeds(config.seed)
+    return {
+        "status": "running",
+        "message": None,
+        "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "config": plain(config),
+        "seeds": {"warmup": warmup._asdict(), "afterwards": afterwards._asdict()},
+        "population": {
+            "name": population.about.name,
+            "checksum": population.checksum(),
+            "clients": population.num_clients,
+            "examples": population.num_rows,
+            "source": population.about.source,
+            "licence": population.about.licence,
+        },
+        "versions": {name: version(name) for name in ("pfljax", "jax", "jaxlib", "flax", "optax", "numpy")}
+        | {"python": python_version()},
+        "devices": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
+        "cores": len(os.sched_getaffinity(0)),
+        "git_revision": _git_revision(),
+        "compile_seconds": None,
+        "wall_seconds": None,
+    }
+
+
+def _git_revision() -> str | None:
+    """The commit of the checkout that the run was started in, if it was."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

@@ -1,0 +1,164 @@
+"""The comparison itself, as a generator of events: load, train, evaluate. It prints and writes nothing."""
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+
+import optax
+
+from pfljax import keys
+from pfljax.algorithms import local_only
+from pfljax.data import Population
+from pfljax.engine import Block, Result, rounds
+from pfljax.evaluate import Curve, Entry, Evaluation, constant, curve, donors, untrained
+from pfljax.run.config import FinetuneConfig, RunConfig
+from pfljax.types import Algorithm, Model, Vars
+
+WARMUP, FEDAVG, EVALUATION = "warmup", "fedavg", "evaluation"
+CONSTANT, ALONE, SHARED, FINETUNED, DONOR = (
+    "constant", "local-only", "FedAvg shared", "FedAvg fine-tuned", "donor control",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Everything has been checked; nothing has been computed yet."""
+
+    population: Population
+
+
+@dataclass(frozen=True)
+class Started:
+    """A phase begins. size: its rounds, or the evaluation's curves."""
+
+    phase: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Some rounds of a phase have been executed. records: one dict a round, for rounds.jsonl."""
+
+    phase: str
+    records: tuple[dict, ...]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One of the evaluation's curves is there."""
+
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All is there. personal: the name of the personalized entry; seconds: {phase: wall seconds}."""
+
+    evaluation: Evaluation
+    personal: str
+    seconds: dict[str, float]
+
+
+Event = Ready | Started | Trained | Evaluated | Finished
+
+
+def job(config: RunConfig) -> Iterator[Event]:
+    """Runs one comparison and yields what happens.
+
+    Raises PflError for what cannot run, before anything is computed, and `Diverged`.
+    """
+    population = config.population.load()
+    model = config.population.model(population)
+    fedavg = FinetuneConfig().build(model, config)
+    # The same FedAvg twice would only repeat itself: as the personalized algorithm it is trained once.
+    personal = None if isinstance(config.algorithm, FinetuneConfig) else config.algorithm.build(model, config)
+    first, second = phase_seeds(config.seed)
+    for algorithm in filter(None, (fedavg, personal)):
+        _rounds(algorithm, population, config, config.rounds, second)  # checks its arguments, runs nothing yet
+    yield Ready(population)
+
+    seconds: dict[str, float] = {}
+
+    def train(phase: str, algorithm: Algorithm, num_rounds: int, seed: keys.Seeds, start: Vars | None):
+        begin = time.perf_counter()
+        yield Started(phase, num_rounds)
+        blocks = _rounds(algorithm, population, config, num_rounds, seed, start)
+        result = yield from _recorded(phase, blocks)
+        seconds[phase] = time.perf_counter() - begin
+        return result
+
+    start = None
+    if config.warmup_rounds:
+        warm = yield from train(WARMUP, fedavg, config.warmup_rounds, first, None)
+        start = warm.vars
+    shared = yield from train(FEDAVG, fedavg, config.rounds, second, start)
+    tuned = None
+    if personal is not None:
+        tuned = yield from train(config.algorithm.name, personal, config.rounds, second, start)
+
+    begin = time.perf_counter()
+    evaluation = yield from _evaluate(config, model, population, shared, tuned)
+    seconds[EVALUATION] = time.perf_counter() - begin
+    yield Finished(evaluation, config.algorithm.title, seconds)
+
+
+def phase_seeds(seed: int) -> tuple[keys.Seeds, keys.Seeds]:
+    """The warm start's and what follows: the same unseen clients, other cohorts and batches."""
+    other = int(keys.host(seed, "after the warm start").integers(2**31))
+    return keys.seeds(seed), keys.Seeds(seed, other, other)
+
+
+def _rounds(algorithm, population, config: RunConfig, num_rounds: int, seed: keys.Seeds, start: Vars | None = None):
+    return rounds(
+        algorithm,
+        population,
+        cohort=config.cohort,
+        rounds=num_rounds,
+        seed=seed,
+        unseen=config.unseen,
+        params=start,
+        on_nonfinite=config.on_nonfinite,
+    )
+
+
+def _recorded(phase: str, blocks: Iterator[Block]) -> Generator[Event, None, Result]:
+    """Yields the records of every block; returns the last block's result."""
+    results = []
+    for block in blocks:
+        results = [block.result()]
+        yield Trained(phase, tuple({"phase": phase} | record for record in results[0].records[block.first_round :]))
+    return results[0]
+
+
+def marks(most_steps: int) -> tuple[int, ...]:
+    """The numbers of adaptation steps to choose from: none, a twentieth, a quarter and all of the most.
+
+    >>> marks(100)
+    (0, 5, 25, 100)
+    """
+    return tuple(sorted({0, most_steps // 20, most_steps // 4, most_steps}))
+
+
+def _evaluate(
+    config: RunConfig, model: Model, population: Population, shared: Result, tuned: Result | None
+) -> Generator[Event, None, Evaluation]:
+    """Every client's figures; `shared` is what FedAvg left, `tuned` the personalized algorithm if it is another."""
+    seen, adapt, local = shared.seen, config.adapt, config.local
+    yield Started(EVALUATION, 4 + (tuned is not None))
+
+    def chosen(name: str, made: Curve) -> Generator[Event, None, Entry]:
+        yield Evaluated(made)
+        return Entry(name, made, made.choose(seen))
+
+    frequencies = yield from chosen(CONSTANT, curve(constant(shared, population), population, (0,)))
+    alone = untrained(shared, local_only(model, optax.sgd(local.lr), steps=1, batch=local.batch))
+    alone_marks = tuple(sorted({local.most_steps // 2, local.most_steps}))
+    trained_alone = yield from chosen(ALONE, curve(alone, population, alone_marks, name="local_only"))
+    finetuned = yield from chosen(FINETUNED, curve(shared, population, marks(adapt.most_steps)))
+    entries = [frequencies, trained_alone, Entry(SHARED, finetuned.curve, 0), finetuned]  # no step yet: the shared one
+    if tuned is not None:
+        made = curve(tuned, population, marks(adapt.most_steps))
+        entries.append((yield from chosen(config.algorithm.title, made)))
+    other = curve(shared, population, (finetuned.steps,), teachers=donors(shared), name="donor")
+    entries.append((yield from chosen(DONOR, other)))
+    return Evaluation(tuple(entries), SHARED, shared.ids, seen, population.sizes("test"))

@@ -1,0 +1,81 @@
+"""The command line's words as a configuration; every mistake is a PflError of one line."""
+
+import io
+import re
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+
+import tyro
+
+from pfljax.errors import PflError, nearest
+from pfljax.run.config import RunConfig, options
+from pfljax.run.presets import DEFAULT, PRESETS
+
+CHOICE = "algorithm:"
+
+
+def parse(words: Sequence[str]) -> RunConfig:
+    """[preset] [algorithm:NAME] [options], e.g. `keyboard algorithm:ditto --algorithm.lam 0.5`.
+
+    Raises PflError with one line for what is not understood; `--help` prints and raises SystemExit(0).
+    """
+    rest = list(words)
+    preset = rest.pop(0) if rest and not rest[0].startswith(("-", CHOICE)) else DEFAULT
+    if preset not in PRESETS:
+        raise PflError(f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}{nearest(preset, PRESETS)}")
+    chosen = [word for word in rest if word.startswith(CHOICE)]
+    if len(chosen) > 1:
+        raise PflError(f"algorithm: expected one, got {' '.join(chosen)}; leave one out")
+    rest = [word for word in rest if word not in chosen]
+    default = PRESETS[preset].config(chosen[0].removeprefix(CHOICE) if chosen else None)
+    return _parsed(default, rest, f"pfljax run {preset} {CHOICE}{default.algorithm.name}")
+
+
+def _parsed(default: RunConfig, words: list[str], prog: str) -> RunConfig:
+    known = list(options(default))
+    box = io.StringIO()
+    try:
+        # The union fields are settled by the preset: options may then stand in any order.
+        with redirect_stderr(box):
+            config, unknown = tyro.cli(
+                RunConfig,
+                args=words,
+                default=default,
+                prog=prog,
+                description=_description(default),
+                config=(tyro.conf.AvoidSubcommands,),
+                return_unknown_args=True,
+            )
+    except SystemExit as stop:
+        if stop.code == 0:  # --help
+            raise
+        raise _reason(stop, box.getvalue()) from None
+    if unknown:
+        word = unknown[0].split("=")[0]
+        hint = nearest(word.replace("_", "-"), known) or "; see pfljax run --help"
+        raise PflError(f"option: expected one that {prog} has, got {word!r}{hint}")
+    return config
+
+
+def _reason(stop: SystemExit, box: str) -> PflError:
+    """Why tyro refused: our own check if it was one, else the first paragraph of its box."""
+    cause: BaseException | None = stop
+    while cause is not None:
+        if isinstance(cause, PflError):
+            return cause
+        cause = cause.__context__
+    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
+    rule = next((index for index, line in enumerate(lines) if line.startswith("──")), len(lines))
+    said = " ".join(lines[:rule]) or box.strip().replace("\n", " ")
+    said = re.sub(r"^Error parsing (--\S+): ", r"\1: ", said)
+    said = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"expected a whole number, got \1", said)
+    said = re.sub(r"could not convert string to float: (.*)", r"expected a number, got \1", said)
+    return PflError(said)
+
+
+def _description(config: RunConfig) -> str:
+    names = ", ".join(CHOICE + each.name for each in PRESETS[config.population.name].algorithms)
+    return (
+        f"{RunConfig.__doc__} Usage: pfljax run [{'|'.join(PRESETS)}] [algorithm:NAME] [options], options in any "
+        f"order. Algorithms: {names}. The options below are those of {CHOICE}{config.algorithm.name}."
+    )

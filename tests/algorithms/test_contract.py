@@ -1,0 +1,106 @@
+"""What every algorithm must keep to, built from the table of all of them."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import pfljax as pfl
+from pfljax.engine import reference
+from pfljax.types import Model, Sent
+from tests.support.zoo import ALGORITHMS, people, tiny_model
+
+COHORT = 4
+# Traces of the loss in one whole run: shapes of the round's info and of the sums (2 of 3), the program itself (1),
+# each for every place in the algorithm where the loss stands. A trace per round or per client would be dozens.
+LOSS_TRACES = 3
+
+
+def counting(model: Model, counter: list) -> Model:
+    def loss(outputs, batch):
+        counter.append(1)
+        return model.loss(outputs, batch)
+
+    return model._replace(loss=loss)
+
+
+def places(name: str) -> int:
+    """How often the loss stands in the algorithm's client."""
+    inner = {"maml_exact": 2, "maml_first": 2, "anil": 2, "maml_hessian_free": 4, "ditto": 2, "fedavg_all_rows": 2}
+    return inner.get(name, 1)
+
+
+@pytest.fixture(scope="module")
+def population():
+    return people()
+
+
+def run(algorithm, population, rounds=2, **arguments):
+    return pfl.simulate(algorithm, population, cohort=COHORT, rounds=rounds, seed=5, devices=2, **arguments)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_contract(name, population):
+    counter: list = []
+    algorithm = ALGORITHMS[name](counting(tiny_model(population), counter))
+    first = run(algorithm, population)
+    traced = len(counter)
+    assert 0 < traced <= LOSS_TRACES * places(name) * (4 if name.startswith(("maml", "anil")) else 1)
+
+    # The second call traces and compiles nothing, and gives the same bits.
+    compiled: list = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **kw: compiled.append(event) if "backend_compile" in event else None
+    )
+    second = run(algorithm, population, rounds=3)
+    assert len(counter) == traced
+    assert not compiled
+
+    # A round changes no type, shape or sharding of the state.
+    for before, after in ((first.server, second.server), (first.clients, second.clients)):
+        chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
+        jax.tree.map(lambda a, b: chex.assert_equal(a.sharding, b.sharding), before, after)
+    assert [r["loss"] for r in first.records] == [r["loss"] for r in second.records[:2]]
+    assert all(np.isfinite(record["loss"]) for record in second.records)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_personal_path(name, population):
+    """start and step keep one type, also for a client that never took part."""
+    algorithm = ALGORITHMS[name](tiny_model(population))
+    result = run(algorithm, population, rounds=1)
+    curve = pfl.evaluate.__globals__["curve"](result, population, (0, 2))
+    for split in ("validation", "test"):
+        assert curve.values[split]["accuracy"].shape == (2, population.num_clients)
+    assert np.isfinite(curve.at(1)).all()
+    sent = algorithm.send(result.server, jnp.int32(0))
+    assert isinstance(sent, Sent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_jit_is_no_jit(name, population):
+    """The reference, run op by op without any compilation, gives what the compiled engine gives."""
+    algorithm = ALGORITHMS[name](tiny_model(population))
+    compiled = pfl.simulate(algorithm, population, cohort=2, rounds=1, seed=5, devices=1)
+    with jax.disable_jit():
+        server, *_ = reference.simulate(algorithm, population, cohort=2, rounds=1, seed=5)
+    for a, b in zip(jax.tree.leaves(compiled.server), jax.tree.leaves(server), strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ditto", "maml_exact"])
+def test_hyper_parameters_are_traced(name, population):
+    """Another lambda or inner rate runs in the compiled program."""
+    algorithm = ALGORITHMS[name](tiny_model(population))
+    first = run(algorithm, population)
+    compiled: list = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **kw: compiled.append(event) if "backend_compile" in event else None
+    )
+    other = algorithm._replace(hyper={key: 2 * value for key, value in algorithm.hyper.items()})
+    second = run(other, population)
+    assert not compiled
+    leaves = lambda result: np.concatenate([np.ravel(x) for x in jax.tree.leaves((result.server, result.clients))])
+    assert not np.array_equal(leaves(first), leaves(second))
