@@ -33,12 +33,12 @@ def use(key: jax.Array, name: str) -> jax.Array:
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
-def client(key: jax.Array, participation: jax.Array | int, row: jax.Array | int) -> jax.Array:
+def client(key: jax.Array, participation: jax.Array | int, row: jax.Array | np.ndarray | int) -> jax.Array:
     """The key of one client (by population row) in one round."""
     return jax.random.fold_in(jax.random.fold_in(key, participation), row)
 
 
-def at(key: jax.Array, index: jax.Array | int) -> jax.Array:
+def at(key: jax.Array, index: jax.Array | np.ndarray | int) -> jax.Array:
     """The key of one step, epoch or round."""
     return jax.random.fold_in(key, index)
 

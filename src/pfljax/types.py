@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+Array = jax.Array | np.ndarray  # on a device, or on the host on its way there
 Key = jax.Array
 Tree = Any  # any pytree of arrays
 Batch = Mapping[str, jax.Array]  # {name: [batch, ...]} and "mask": [batch] bool, False on padding

@@ -114,9 +114,7 @@ def test_maml_learns_the_closed_form_minimiser(order):
 def test_reptile_is_fedavg_with_a_server_rate():
     """One client, server rate e: w moves by e (I - (I - lr A)^K) (w - c) (Nichol et al., 2018)."""
     population, (a,), (c,) = quadratics(1, DIM, seed=2)
-    algorithm = pfl.algorithms.fedavg(
-        quadratic_model(DIM, 0.7), optax.sgd(0.1), optax.sgd(0.3), steps=6, batch=None
-    )
+    algorithm = pfl.algorithms.fedavg(quadratic_model(DIM, 0.7), optax.sgd(0.1), optax.sgd(0.3), steps=6, batch=None)
     found = weights(run(algorithm, population, 1, cohort=1))
     start = np.full(DIM, 0.7)
     moved = (np.eye(DIM) - np.linalg.matrix_power(np.eye(DIM) - 0.1 * a, 6)) @ (start - c)
@@ -145,7 +143,9 @@ def test_local_only_finds_each_clients_own_minimum():
 
 def test_engine_equals_reference_in_float64():
     population, *_ = quadratics(6, DIM)
-    algorithm = pfl.algorithms.ditto(quadratic_model(DIM, 1.0), optax.sgd(0.05, momentum=0.9), lam=0.3, epochs=2, batch=2)
+    algorithm = pfl.algorithms.ditto(
+        quadratic_model(DIM, 1.0), optax.sgd(0.05, momentum=0.9), lam=0.3, epochs=2, batch=2
+    )
     arguments = {"cohort": 4, "rounds": 5, "unseen": 0.2, "seed": 9}
     server, *_ = reference.simulate(algorithm, population, **arguments)
     result = pfl.simulate(algorithm, population, devices=2, width=2, **arguments)

@@ -62,10 +62,9 @@ def test_a_non_finite_update_stops_the_run(population, block):
     good = pfl.simulate(algorithm, population, **ARGUMENTS)
     first, bad = _first_time(algorithm, population)
     assert first >= 1
-    blocks = []
+    blocks: list = []
     with pytest.raises(pfl.Diverged) as error:
-        for made in pfl.rounds(algorithm, poisoned(population, bad), block=block, **ARGUMENTS):
-            blocks.append(made)
+        blocks.extend(pfl.rounds(algorithm, poisoned(population, bad), block=block, **ARGUMENTS))
     assert error.value.round == first
     assert error.value.client_ids == (bad,)
     assert f"round {first}" in str(error.value)

@@ -101,7 +101,7 @@ class Population:
         ('b',)
         """
         rows = np.asarray(rows, dtype=np.int64)
-        pieces = np.concatenate([np.arange(self.offsets[r], self.offsets[r + 1]) for r in rows])
+        pieces = np.concatenate([np.arange(int(self.offsets[r]), int(self.offsets[r + 1])) for r in rows])
         return replace(
             self,
             arrays={name: array[pieces] for name, array in self.arrays.items()},

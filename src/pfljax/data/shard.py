@@ -10,6 +10,7 @@ from jax import lax
 
 from pfljax import keys
 from pfljax.data.shuffle import permute
+from pfljax.types import Array
 
 TILE = 256  # rows per step of a pass over all rows
 
@@ -18,9 +19,9 @@ TILE = 256  # rows per step of a pass over all rows
 class Rows:
     """A run of consecutive rows: start, count (traced int32) in {name: [row, ...]}; max_count is static."""
 
-    arrays: Mapping[str, jax.Array]
-    start: jax.Array
-    count: jax.Array
+    arrays: Mapping[str, Any]
+    start: Any
+    count: Any
     max_count: int
 
     def batch(self, key: jax.Array, step: jax.Array, size: int) -> dict[str, jax.Array]:
@@ -80,7 +81,7 @@ class Shard:
     row: its position in the population; num_steps: optimizer steps planned for it. Both traced int32.
     """
 
-    row: jax.Array
-    num_steps: jax.Array
+    row: Array
+    num_steps: Array
     train: Rows
     validation: Rows

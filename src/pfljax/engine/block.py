@@ -1,7 +1,7 @@
 """A block of rounds as one compiled program."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -65,7 +65,9 @@ def run_block(
         carry, infos, server_infos = lax.fori_loop(jnp.int32(0), num_rounds, one_round, (carry, *buffers))
         return carry, infos, server_infos
 
-    by_device, by_row = P(None, AXIS), Carry(P(), P(AXIS), P())
+    by_device: Any = P(None, AXIS)
+    specs: Any = (P(), P(AXIS), P())
+    by_row = Carry(*specs)
     return jax.shard_map(
         on_device,
         mesh=mesh,

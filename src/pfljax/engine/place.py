@@ -1,5 +1,6 @@
 """A population on its devices: raw rows, replicated, and where each client's rows begin."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ from pfljax.data.population import Population
 from pfljax.data.shard import Rows, Shard
 from pfljax.engine.devices import replicated
 from pfljax.errors import PflError
-from pfljax.types import Tree
+from pfljax.types import Array, Tree
 
 SPLITS = ("train", "validation", "test")
 
@@ -18,9 +19,9 @@ SPLITS = ("train", "validation", "test")
 class Placed(NamedTuple):
     """arrays: {name: [row, ...]}; starts, counts: {split: [client] int32}. All replicated."""
 
-    arrays: dict[str, jax.Array]
-    starts: dict[str, jax.Array]
-    counts: dict[str, jax.Array]
+    arrays: Mapping[str, Array]
+    starts: Mapping[str, Array]
+    counts: Mapping[str, Array]
 
 
 def place(population: Population, mesh: Mesh) -> Placed:
@@ -46,11 +47,11 @@ def max_count(population: Population) -> int:
     return int(population.sizes("train").max())
 
 
-def rows_of(placed: Placed, split: str, row: jax.Array, most: int) -> Rows:
+def rows_of(placed: Placed, split: str, row: Array, most: int) -> Rows:
     return Rows(placed.arrays, placed.starts[split][row], placed.counts[split][row], most)
 
 
-def shard_of(placed: Placed, row: jax.Array, num_steps: jax.Array, most: int) -> Shard:
+def shard_of(placed: Placed, row: Array, num_steps: Array, most: int) -> Shard:
     """A client's shard. Test rows are not in it."""
     return Shard(row, num_steps, rows_of(placed, "train", row, most), rows_of(placed, "validation", row, most))
 

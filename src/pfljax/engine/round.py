@@ -17,7 +17,7 @@ from pfljax.aggregate import contribution, finish
 from pfljax.engine.devices import AXIS
 from pfljax.engine.exchange import fetch, store
 from pfljax.engine.place import Placed, shard_of
-from pfljax.types import Aggregate, Info, Key, Tree
+from pfljax.types import Aggregate, Array, Info, Key, Tree
 
 OnNonfinite = Literal["stop", "drop"]
 
@@ -40,7 +40,7 @@ class Clients(NamedTuple):
     """
 
     kept: Tree
-    visited: jax.Array | tuple
+    visited: Tree
 
     def copied(self) -> "Clients":
         """The same state in buffers of its own."""
@@ -50,10 +50,10 @@ class Clients(NamedTuple):
 class Slots(NamedTuple):
     """One device's part of one round's plan: [chunk, lane]; num_chunks scalar."""
 
-    row: jax.Array
-    steps: jax.Array
-    mask: jax.Array
-    num_chunks: jax.Array
+    row: Array
+    steps: Array
+    mask: Array
+    num_chunks: Array
 
 
 def run_round(
@@ -63,7 +63,7 @@ def run_round(
 
     `is_good` is False when an update was not finite and the run is to stop; then nothing has moved.
     """
-    flat = slots.row.reshape(-1)
+    flat = jnp.reshape(slots.row, -1)
     mine = fetch(clients, flat, spec.num_devices)
     is_good, infos, server_infos, before = jnp.bool_(True), {}, {}, server
     for index, (client, server_step) in enumerate(spec.passes):

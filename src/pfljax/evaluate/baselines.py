@@ -14,7 +14,7 @@ from pfljax.engine.round import Clients
 from pfljax.engine.start import fresh_clients, initial_server
 from pfljax.errors import PflError
 from pfljax.local import shared_start, stay
-from pfljax.types import Algorithm, Personal
+from pfljax.types import Algorithm, Personal, Vars
 
 
 def untrained(result: Result, algorithm: Algorithm) -> Result:
@@ -47,7 +47,8 @@ def constant(result: Result, population: Population) -> Result:
     starts, counts = population.span("train")
     rows = np.concatenate([np.arange(starts[c], starts[c] + counts[c]) for c in np.flatnonzero(result.seen)])
     frequency = np.bincount(labels[rows].astype(np.int64), minlength=num_classes) + 1e-3
-    server = Personal(jnp.asarray(np.log(frequency / frequency.sum()), float), (), jnp.int32(0))
+    logits = jnp.asarray(np.log(frequency / frequency.sum()), float)
+    server = Personal(Vars({"logits": logits}), (), jnp.int32(0))
     algorithm = result.algorithm._replace(
         name="constant", send=_send, init_client=_no_state, personal=(_start, stay), predict=_predict
     )
@@ -77,7 +78,8 @@ def _start(key, sent, mine, shard):
 
 
 def _predict(personal, batch):
-    return jnp.broadcast_to(personal.vars, (batch["mask"].shape[0], *personal.vars.shape))
+    logits = personal.vars.params["logits"]
+    return jnp.broadcast_to(logits, (batch["mask"].shape[0], *logits.shape))
 
 
 @cache

@@ -17,7 +17,7 @@ from pfljax.engine.place import Placed, max_count, place, rows_of
 from pfljax.engine.result import Result
 from pfljax.engine.round import Clients
 from pfljax.errors import PflError
-from pfljax.types import Metric, Personal, Tree
+from pfljax.types import Array, Metric, Personal, Tree
 
 SPLITS = ("validation", "test")
 MARKS = (0, 1, 2, 5, 10, 20, 50, 100)
@@ -66,8 +66,8 @@ class Probe(NamedTuple):
 class Lane(NamedTuple):
     """One client to evaluate. row: whose validation and test rows; teacher: whose train rows it adapts on."""
 
-    row: np.ndarray
-    teacher: np.ndarray
+    row: Array
+    teacher: Array
     clients: Clients
 
 
@@ -139,7 +139,7 @@ def _probe(spec: Probe, shared: Tree, lane: Lane, placed: Placed) -> dict:
     return lax.scan(to_next_mark, start(key, sent, mine, shard), steps)[1]
 
 
-def _figures(spec: Probe, personal: Personal, placed: Placed, split: str, row: jax.Array) -> dict[str, jax.Array]:
+def _figures(spec: Probe, personal: Personal, placed: Placed, split: str, row: Array) -> dict[str, jax.Array]:
     rows = rows_of(placed, split, row, spec.max_count)
 
     def tile(batch):

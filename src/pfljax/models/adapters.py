@@ -78,7 +78,7 @@ def from_linen(
     """
     negated = train_argument in ("deterministic", "use_running_average")
 
-    def flags(train):
+    def flags(train) -> dict[str, Any]:
         return {} if train_argument is None else {train_argument: train != negated}
 
     def init(key):
@@ -100,7 +100,7 @@ def from_linen(
 
 def _random_state(shapes: Any, key: jax.Array) -> Any:
     leaves, tree = jax.tree.flatten(shapes)
-    is_key = lambda leaf: jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     fresh = [
         jnp.broadcast_to(keys.at(key, index), leaf.shape) if is_key(leaf) else jnp.zeros(leaf.shape, leaf.dtype)
         for index, leaf in enumerate(leaves)

@@ -1,6 +1,7 @@
 """Losses and metrics per example; the library masks, sums and finalizes them."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,9 @@ def squared_error(weights: Weights = ones) -> Callable[[jax.Array, Batch], Weigh
     return loss
 
 
-def averaged(values: Callable[[jax.Array, Batch], Weighted], scale: float = 1.0, better="lower") -> Metric:
+def averaged(
+    values: Callable[[jax.Array, Batch], Weighted], scale: float = 1.0, better: Literal["higher", "lower"] = "lower"
+) -> Metric:
     """The metric that is the weighted mean of a per-example value, times `scale`."""
 
     def stat(outputs, batch):
