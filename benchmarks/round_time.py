@@ -47,12 +47,13 @@ def main() -> None:
         timed = blocks[1:] or blocks
         rates.append(sum(b.rows.size for b in timed) / sum(b.seconds for b in timed))
 
-    print(f"jax {jax.__version__}, Python {platform.python_version()}, {len(jax.devices())} {jax.devices()[0].platform} "
-          f"devices on {os.cpu_count()} cores, {platform.processor() or platform.machine()}")  # fmt: skip
+    device = jax.devices()[0].platform
+    print(f"jax {jax.__version__}, Python {platform.python_version()}, {platform.machine()}")
+    print(f"{len(jax.devices())} {device} devices on {os.cpu_count()} cores")
     print(f"compile {compile_seconds:.1f} s; {options.repeats} runs of {options.rounds} rounds of {options.cohort}")
     low, high = min(rates), max(rates)
-    print(f"{statistics.median(rates):.0f} clients/s (median; {low:.0f} to {high:.0f}), "
-          f"{5 * statistics.median(rates):.0f} steps/s")  # fmt: skip
+    median = statistics.median(rates)
+    print(f"{median:.0f} clients/s (median; {low:.0f} to {high:.0f}), {5 * median:.0f} steps/s")
 
 
 if __name__ == "__main__":
