@@ -10,6 +10,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from pfljax.errors import PflError
+
 
 class Seeds(NamedTuple):
     """Three independent seeds: which clients are unseen, who is sampled, how models start and batches fall."""
@@ -20,8 +22,11 @@ class Seeds(NamedTuple):
 
 
 def seeds(seed: "int | Seeds") -> Seeds:
-    """One integer stands for the same seed three times."""
-    return seed if isinstance(seed, Seeds) else Seeds(seed, seed, seed)
+    """One integer stands for the same seed three times. Raises PflError for a negative one."""
+    made = seed if isinstance(seed, Seeds) else Seeds(seed, seed, seed)
+    if any(not isinstance(part, int | np.integer) or not 0 <= part < 2**32 for part in made):
+        raise PflError(f"seed: expected whole numbers from 0 to 4294967295, got {seed!r}")
+    return made
 
 
 def root(seed: int) -> jax.Array:

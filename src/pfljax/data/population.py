@@ -1,6 +1,7 @@
 """`Population`: everybody's examples in flat arrays, with one line of bookkeeping per client."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -90,17 +91,20 @@ class Population:
             digest.update(np.ascontiguousarray(array).data)
         for part in (self.offsets, self.bounds):
             digest.update(np.ascontiguousarray(part, dtype="<i8").data)
-        digest.update("\0".join(self.ids + (self.groups or ())).encode())
+        digest.update(repr((self.ids, self.groups, self.about.num_classes)).encode())
         return digest.hexdigest()
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Population":
-        """The population of some clients only, in the order given.
+        """The population of some clients only, in the order given. rows: positions, or a [client] bool mask.
 
         >>> two = Population.from_clients({k: {"x": np.arange(5.0)} for k in "ab"})
         >>> two.take([1]).ids
         ('b',)
         """
-        rows = np.asarray(rows, dtype=np.int64)
+        rows = np.asarray(rows)
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+        if not len(rows) or rows.min() < 0 or rows.max() >= self.num_clients:
+            raise PflError(f"rows: expected some from 0 to {self.num_clients - 1}, got {rows.tolist()[:5]}")
         pieces = np.concatenate([np.arange(int(self.offsets[r]), int(self.offsets[r + 1])) for r in rows])
         return replace(
             self,
@@ -131,11 +135,15 @@ class Population:
         array([1, 1])
         """
         shares = np.asarray(split, dtype=float)
-        if shares.shape != (3,) or (shares < 0).any() or abs(shares.sum() - 1) > 1e-6 or shares[0] == 0:
+        if shares.shape != (3,) or not ((shares >= 0).all() and abs(shares.sum() - 1) <= 1e-6 and shares[0] > 0):
             raise PflError(f"split: expected three shares that sum to 1 with a positive train share, got {split}")
         if not clients:
             raise PflError("clients: expected at least one client, got none")
         ids = [str(key) for key in clients]
+        if groups is not None and (missing := [key for key in clients if key not in groups]):
+            raise PflError(f"groups: expected one for every client, got none for {missing[0]!r}")
+        if seed is not None and seed < 0:
+            raise PflError(f"seed: expected a whole number of at least 0, or None for no shuffling, got {seed}")
         tables = [_table(name, columns) for name, columns in zip(ids, clients.values(), strict=True)]
         _same_columns(ids, tables)
         counts = np.array([len(next(iter(table.values()))) for table in tables])
@@ -154,7 +162,10 @@ class Population:
 
 
 def _table(name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    table = {key: np.asarray(value) for key, value in columns.items()}
+    try:
+        table = {key: np.asarray(value) for key, value in columns.items()}
+    except ValueError as error:
+        raise PflError(f"client {name!r}: expected rectangular arrays, got a ragged list; pad it first") from error
     if not table:
         raise PflError(f"client {name!r}: expected named arrays such as {{'x': ..., 'y': ...}}, got none")
     lengths = {key: value.shape[0] if value.ndim else -1 for key, value in table.items()}
@@ -187,7 +198,7 @@ def _bounds(name: str, count: int, shares: np.ndarray) -> np.ndarray:
             f"client {name!r}: expected at least {needed} examples ({'train and test' if needed == 2 else 'train'}), "
             f"got {have}; leave the client out or merge it with another"
         )
-    test = max(round(count * shares[2]), int(shares[2] > 0))
+    test = min(max(round(count * shares[2]), int(shares[2] > 0)), count - 1)
     train = min(max(round(count * shares[0]), 1), count - test)
     validation = count - test - train if shares[1] > 0 else 0
     return np.array([count - test - validation, count - test], dtype=np.int64)
@@ -197,11 +208,13 @@ def _check(population: Population) -> None:
     arrays, offsets, bounds, ids = population.arrays, population.offsets, population.bounds, population.ids
     if not ids:
         raise PflError("ids: expected at least one client, got none")
-    if len(set(ids)) != len(ids):
-        twice = next(name for name in ids if ids.count(name) > 1)
-        raise PflError(f"ids: expected every client once, got {twice!r} {ids.count(twice)} times; rename or merge them")
+    twice, times = Counter(ids).most_common(1)[0]
+    if times > 1:
+        raise PflError(f"ids: expected every client once, got {twice!r} {times} times; rename or merge them")
     if population.groups is not None and len(population.groups) != len(ids):
         raise PflError(f"groups: expected one for each of the {len(ids)} clients, got {len(population.groups)}")
+    if offsets.dtype.kind not in "iu" or bounds.dtype.kind not in "iu":
+        raise PflError(f"offsets, bounds: expected whole numbers, got dtypes {offsets.dtype} and {bounds.dtype}")
     if offsets.shape != (len(ids) + 1,) or offsets[0] != 0 or bounds.shape != (len(ids), 2):
         raise PflError(
             f"offsets, bounds: expected shapes [{len(ids) + 1}] from 0 and [{len(ids)}, 2], "

@@ -43,19 +43,18 @@ class Rows:
         A part smaller than `size` is used whole (masked); a client with fewer rows than parts repeats its
         rows, for there is nothing else. `size=None` means all rows of the part.
         """
-        size = self.max_count // num_parts + 1 if size is None else size
+        size = -(-self.max_count // num_parts) if size is None else size
         count = jnp.maximum(self.count, 1)
         longest = (count + num_parts - 1) // num_parts
         num_batches = (longest + size - 1) // size
         key_epoch = keys.at(key, step // num_batches)
         offset = (step % num_batches) * size + jnp.arange(size, dtype=jnp.int32)
-        batches = []
-        for part in range(num_parts):
-            begin = jnp.minimum(part * count // num_parts, count - 1)
-            length = jnp.maximum((part + 1) * count // num_parts - begin, 1)
-            mask = (jnp.arange(size, dtype=jnp.int32) < length) & (self.count > 0)
-            batches.append(self._take(permute(key_epoch, begin + offset % length, count), mask))
-        return tuple(batches)
+        part = jnp.arange(num_parts, dtype=jnp.int32)[:, None]
+        begin = jnp.minimum(part * count // num_parts, count - 1)
+        length = jnp.maximum((part + 1) * count // num_parts - begin, 1)
+        index = permute(key_epoch, begin + offset[None] % length, count)
+        mask = (jnp.arange(size, dtype=jnp.int32)[None] < length) & (self.count > 0)
+        return tuple(self._take(index[i], mask[i]) for i in range(num_parts))
 
     def reduce(self, fn: Callable[[dict[str, jax.Array]], Any], tile: int = TILE) -> Any:
         """The sum of fn(batch) over all rows, tile by tile, in order; `fn` must ignore rows with mask False."""

@@ -17,7 +17,7 @@ NUM_ROUNDS = 12  # with 4, the orders of 4 or 5 rows are visibly unequally likel
 def permute(key: jax.Array, position: jax.Array, count: jax.Array) -> jax.Array:
     """Where each position goes under the permutation of [0, count) that `key` names.
 
-    position: [...] int32, in [0, count); count: scalar int32, at least 1.
+    position: [...] int32, in [0, count), clamped to it; count: scalar int32, at least 1.
 
     >>> import numpy as np
     >>> sorted(np.asarray(permute(jax.random.key(0), jnp.arange(7), jnp.int32(7))).tolist())
@@ -34,6 +34,7 @@ def permute(key: jax.Array, position: jax.Array, count: jax.Array) -> jax.Array:
         x = jnp.where(x < count, x, _feistel(words, x, a, b))
         return x, ~jnp.all(x < count)
 
+    position = jnp.clip(position, 0, count.astype(jnp.int32) - 1)  # from outside the walk would never come in
     # Begin outside, at position + domain, so that the network is compiled once, inside the loop.
     walked, _ = lax.while_loop(lambda carry: carry[1], walk, (position.astype(jnp.uint32) + a * b, jnp.bool_(True)))
     return walked.astype(jnp.int32)

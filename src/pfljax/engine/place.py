@@ -39,7 +39,21 @@ def placed_on_host(population: Population) -> Placed:
     spans = {split: population.span(split) for split in SPLITS}
     starts = {split: start.astype(np.int32) for split, (start, _) in spans.items()}
     counts = {split: count.astype(np.int32) for split, (_, count) in spans.items()}
-    return Placed(dict(population.arrays), starts, counts)
+    return Placed({name: _narrow(name, array) for name, array in population.arrays.items()}, starts, counts)
+
+
+def _narrow(name: str, array: np.ndarray) -> np.ndarray:
+    """The array in the dtype that devices use; a value that would change on the way is refused."""
+    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+    if dtype == array.dtype:
+        return array
+    limits = np.finfo(dtype) if array.dtype.kind == "f" else np.iinfo(dtype)
+    if array.size and (array.min() < limits.min or array.max() > limits.max):
+        raise PflError(
+            f"array {name!r}: expected numbers that fit {np.dtype(dtype)}, got {array.min()} to {array.max()}; "
+            "rescale them, or enable 64-bit numbers with jax.config.update('jax_enable_x64', True)"
+        )
+    return array.astype(dtype)
 
 
 def max_count(population: Population) -> int:

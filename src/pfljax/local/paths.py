@@ -23,7 +23,7 @@ def mask(params: Tree, pattern: str) -> Tree:
     >>> mask({"body": {"w": 0}, "head": {"w": 0}}, "head/*")
     {'body': {'w': False}, 'head': {'w': True}}
     """
-    chosen = jax.tree_util.tree_map_with_path(lambda path, _: fnmatch.fnmatch(path_of(path), pattern), params)
+    chosen = jax.tree_util.tree_map_with_path(lambda path, _: fnmatch.fnmatchcase(path_of(path), pattern), params)
     if not any(jax.tree.leaves(chosen)):
         names = [path_of(path) for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
         raise PflError(f"pattern {pattern!r}: expected it to match a parameter, got none of {', '.join(names)}")

@@ -26,18 +26,19 @@ class Work:
             raise PflError(f"epochs, steps: expected exactly one of them, got epochs={self.epochs}, steps={self.steps}")
         for name in ("epochs", "steps", "batch"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int | np.integer) or value < 1):
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if value is not None and not (whole and value >= 1):
                 raise PflError(f"{name}: expected a whole number of at least 1, got {value!r}")
 
     def num_steps(self, counts: np.ndarray) -> np.ndarray:
         """Train rows [client] -> optimizer steps [client] int32; none without rows."""
         counts = np.asarray(counts, dtype=np.int64)
+        any_rows = np.minimum(counts, 1)
         if self.epochs is not None:
-            steps = self.epochs * (-(-counts // self.batch) if self.batch else np.minimum(counts, 1))
+            name, times, each = "epochs", self.epochs, -(-counts // self.batch) if self.batch else any_rows
         else:
-            steps = self.steps * np.minimum(counts, 1)
-        if steps.max(initial=0) > np.iinfo(np.int32).max:
-            raise PflError(
-                f"epochs: expected at most 2147483647 steps a client, got {steps.max()}; pass steps= instead"
-            )
-        return steps.astype(np.int32)
+            name, times, each = "steps", self.steps, any_rows
+        most = int(times or 0) * int(each.max(initial=0))
+        if most > np.iinfo(np.int32).max:
+            raise PflError(f"{name}: expected at most 2147483647 steps a client, got {most}; lower it")
+        return (times * each if most else each).astype(np.int32)

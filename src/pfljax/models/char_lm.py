@@ -10,6 +10,7 @@ from pfljax.data.population import Population
 from pfljax.errors import PflError
 from pfljax.models import losses
 from pfljax.models.adapters import from_nnx
+from pfljax.models.labels import check_labels
 from pfljax.types import Model
 
 OTHER = 1  # the symbol that stands for all rare characters: nobody types it, so it is not scored
@@ -36,6 +37,7 @@ def char_lm(population: Population, features: int = 16, hidden: int = 64) -> Mod
     Raises PflError if the population does not hold contexts of symbols.
     """
     x, num_symbols = population.arrays.get("x"), population.about.num_classes
+    check_labels(population, "char_lm")
     if x is None or x.ndim != 2 or x.dtype.kind not in "iu" or num_symbols < 2:
         got = "no 'x'" if x is None else f"x: {x.dtype}{list(x.shape)}, num_classes={num_symbols}"
         raise PflError(f"char_lm: expected integer x [example, context] and num_classes >= 2, got {got}; use mlp")

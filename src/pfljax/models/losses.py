@@ -40,14 +40,15 @@ def squared_error(weights: Weights = ones) -> Callable[[jax.Array, Batch], Weigh
 def averaged(
     values: Callable[[jax.Array, Batch], Weighted], scale: float = 1.0, better: Literal["higher", "lower"] = "lower"
 ) -> Metric:
-    """The metric that is the weighted mean of a per-example value, times `scale`."""
+    """The metric that is the weighted mean of a per-example value, times `scale`; NaN where nothing counts."""
 
     def stat(outputs, batch):
         value, weight = values(outputs, batch)
         return {"sum": value * weight.astype(value.dtype), "weight": weight}
 
     def finalize(sums):
-        return scale * sums["sum"] / jnp.maximum(sums["weight"], 1e-12).astype(sums["sum"].dtype)
+        weight = sums["weight"].astype(sums["sum"].dtype)
+        return jnp.where(weight > 0, scale * sums["sum"] / jnp.where(weight > 0, weight, 1), jnp.nan)
 
     return Metric(stat, finalize, better)
 

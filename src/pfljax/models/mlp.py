@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from pfljax.data.population import Population
-from pfljax.errors import PflError
 from pfljax.models import losses
 from pfljax.models.adapters import from_nnx
+from pfljax.models.labels import check_labels
 from pfljax.types import Model
 
 
@@ -36,11 +36,7 @@ def mlp(population: Population, hidden: Sequence[int] = (128,), activation=jax.n
 
     Raises PflError if the population has no `x` and `y` or does not say how many classes it has.
     """
-    if {"x", "y"} - set(population.arrays) or population.about.num_classes < 1:
-        raise PflError(
-            f"mlp: expected arrays 'x' and 'y' and about.num_classes >= 1, got arrays {sorted(population.arrays)} "
-            f"and num_classes={population.about.num_classes}; set them, or bring a model through from_nnx"
-        )
+    check_labels(population, "mlp")
     x = population.arrays["x"]
     scale = 1 / 255 if x.dtype == "uint8" else 1.0
     sizes = (int(x[0].size), *hidden, population.about.num_classes)

@@ -15,12 +15,12 @@ def deal(cost: np.ndarray, num_devices: int, width: int, capacity: int) -> list[
     order = np.argsort(-cost, kind="stable")
     chunks = [order[begin : begin + width] for begin in range(0, len(order), width)]
     devices: list[list[np.ndarray]] = [[] for _ in range(num_devices)]
-    loads = [(0, device) for device in range(num_devices)]
+    loads = [(0, 0, device) for device in range(num_devices)]
     for chunk in chunks:
-        load, device = heapq.heappop(loads)
+        load, num_chunks, device = heapq.heappop(loads)
         devices[device].append(chunk)
         if len(devices[device]) < capacity:
-            heapq.heappush(loads, (load + int(cost[chunk].max()), device))
+            heapq.heappush(loads, (load + int(cost[chunk].max()), num_chunks + 1, device))
     return devices
 
 

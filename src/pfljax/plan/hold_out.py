@@ -8,7 +8,7 @@ from pfljax.errors import PflError
 
 
 def hold_out(population: Population, unseen: float, seed: int) -> np.ndarray:
-    """[client] bool: True for seen clients. About a share `unseen` of the clients is held out, group by group.
+    """[client] bool: True for seen clients. A share `unseen` of the groups is held out, whole.
 
     Raises PflError if the share is outside [0, 1) or a whole group too few remain to train on.
     """
