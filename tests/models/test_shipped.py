@@ -174,7 +174,7 @@ def test_nothing_but_unscored_targets_moves_nothing():
     ],
 )
 def test_char_lm_refuses_what_are_no_contexts_of_symbols(population, got):
-    message = rf"char_lm: expected integer x \[example, context\] and num_classes >= 2, got .*{got}"
+    message = rf"char_lm: expected .*got .*{got}"
     with pytest.raises(PflError, match=message):
         char_lm(population)
 
