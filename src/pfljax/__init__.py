@@ -4,10 +4,11 @@ Importing computes nothing, touches no device and changes no setting.
 """
 
 from pfljax import algorithms, data, models
-from pfljax.engine import Block, Diverged, Result, rounds, simulate, use_cores
+from pfljax.engine import Block, Diverged, Result, debug, rounds, use_cores
 from pfljax.errors import PflError
 from pfljax.evaluate import Evaluation, evaluate
 from pfljax.keys import Seeds
+from pfljax.simulate import simulate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Seeds",
     "algorithms",
     "data",
+    "debug",
     "evaluate",
     "models",
     "rounds",

@@ -57,7 +57,7 @@ def test_first_order_sold_as_exact_is_caught(monkeypatch):
 
 def test_a_proximal_term_that_is_detached_is_caught(monkeypatch):
     """Without its gradient, Ditto's own model is a local one."""
-    monkeypatch.setattr(local, "proximal", lambda base, strength, anchor: base)
+    monkeypatch.setattr(local, "proximal", lambda base, hyper: base)
     with jax.enable_x64(True), pytest.raises(AssertionError):
         test_quadratics.test_ditto_fixed_point()
 

@@ -29,8 +29,7 @@ def ditto(
     base = fedavg(model, client_opt, server_opt, batch=batch, hyper={"lam": lam}, **local_work)
     personal_opt = personal_opt or client_opt or optax.sgd(0.1)
     ((train, server),) = base.passes
-    own = local.gradient(model, batch)
-    pulled = local.proximal(own, lambda sent: sent.hyper["lam"], anchor=lambda sent: sent.vars.params)
+    pulled = local.proximal(local.gradient(model, batch), "lam")
 
     def client(key, sent, mine, shard):
         upload, _, info = train(key, sent, (), shard)

@@ -65,6 +65,7 @@ def rounds(
     devices: int | None = None,
     width: int | str = "auto",
     block: int | str = "auto",
+    pause_every: int | None = None,
     on_nonfinite: OnNonfinite = "stop",
 ) -> Iterator[Block]:
     """Runs `rounds` rounds of `cohort` clients and yields them block by block.
@@ -72,7 +73,8 @@ def rounds(
     seed:    one integer, or `pfl.Seeds(split, sampling, model)`
     unseen:  the share of clients that is never trained on
     params:  where to start instead of model.init: a `Vars`, or a tree of params
-    devices: how many to use (None: all); width: clients side by side on one device; block: rounds a dispatch
+    devices: how many to use (None: all); width: clients side by side on one device
+    block:   rounds a dispatch; "auto" aims at two seconds. pause_every: no block runs past a multiple of it
     on_nonfinite: "stop" raises `Diverged`, with the result so far; "drop" leaves such updates out of the sum
 
     Raises PflError for arguments outside these, before anything runs.
@@ -92,24 +94,10 @@ def rounds(
     steps, cost = algorithm.steps(sizes), algorithm.cost(sizes)
     planner = Planner(np.flatnonzero(seen), steps, cost, cohort, mesh.size, lanes, seeds.sampling)
     census = Census(population.num_clients, seen, sizes)
-    return _run(algorithm, population, planner, census, mesh, seeds, params, rounds, block, on_nonfinite)
+    return _run(algorithm, population, planner, census, mesh, seeds, params, rounds, block, pause_every, on_nonfinite)
 
 
-def simulate(algorithm: Algorithm, population: Population, **arguments) -> Result:
-    """Runs all the rounds and returns the result. Arguments are those of `rounds`.
-
-    >>> import pfljax as pfl, numpy as np
-    >>> clients = {i: {"x": np.full((8, 2), i, np.float32), "y": np.arange(8) % 2} for i in range(4)}
-    >>> people = pfl.data.Population.from_clients(clients, about=pfl.data.About(num_classes=2))
-    >>> result = pfl.simulate(pfl.algorithms.fedavg(pfl.models.mlp(people, [4])), people, cohort=2, rounds=3)
-    >>> len(result.records)
-    3
-    """
-    *_, last = rounds(algorithm, population, **arguments)
-    return last.result()
-
-
-def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds, block, on_nonfinite):
+def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds, block, pause_every, on_nonfinite):
     server = initial_server(algorithm, census, seeds, params)
     carry = Carry(
         copied(server, replicated(mesh)),
@@ -130,13 +118,14 @@ def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds
     compile_seconds = time.perf_counter() - begin
 
     records, done, size = [], 0, 1 if block == "auto" else block
-    plan = planner.block(0, min(size, num_rounds), max_rounds)
+    room = lambda: min(size, num_rounds - done, pause_every - done % pause_every if pause_every else size)
+    plan = planner.block(0, room(), max_rounds)
     while done < num_rounds:
         begin = time.perf_counter()
         carry, info, server_info = dispatch(carry, plan)
         done += plan.num_rounds
         # The next plan is made while the devices work; its size follows the last block's speed.
-        upcoming = planner.block(done, min(size, num_rounds - done), max_rounds)
+        upcoming = planner.block(done, room(), max_rounds)
         jax.block_until_ready(carry)
         seconds = time.perf_counter() - begin
         if block == "auto":
@@ -151,7 +140,7 @@ def _run(algorithm, population, planner, census, mesh, seeds, params, num_rounds
             if carry.halted.is_deleted():
                 raise PflError("result: expected to be asked before the next block ran; its buffers are gone")
             server, clients = copied(carry.server, replicated(mesh)), carry.clients.copied()
-            return Result(algorithm, server, clients, records, population.ids, census, seeds, mesh, planner.width)
+            return Result(algorithm, server, clients, records, population, census, seeds, mesh, planner.width)
 
         made = replace(made, _result=result)
         if halted >= 0:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from jax.sharding import Mesh
 
+from pfljax.data.population import Population
+from pfljax.engine.personal import personal
 from pfljax.engine.round import Clients
 from pfljax.errors import PflError
 from pfljax.keys import Seeds
-from pfljax.types import Algorithm, Census, Tree, Vars
+from pfljax.types import Algorithm, Census, Personal, Tree, Vars
 
 
 @dataclass(frozen=True)
@@ -16,18 +18,31 @@ class Result:
     """The state after the last round.
 
     server: the algorithm's server state; clients: kept client state, [client, ...]
-    records: one dict a round (round, clients, loss, ...); ids: [client]
+    records: one dict a round (round, clients, loss, ...); population: the one it was trained on
     """
 
     algorithm: Algorithm
     server: Tree
     clients: Clients
     records: tuple[dict, ...]
-    ids: tuple[str, ...]
+    population: Population
     census: Census
     seeds: Seeds
     mesh: Mesh
     width: int
+
+    def personal(self, client_id: str, steps: int = 0) -> Personal:
+        """A client's own model after `steps` adaptation steps on its train rows; `.vars` holds its numbers.
+
+        It is the model that `evaluate` measures, for seen and unseen clients alike.
+        Raises PflError for an unknown id or a negative number of steps.
+        """
+        return personal(self, client_id, steps)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """[client]: who is who."""
+        return self.population.ids
 
     @property
     def seen(self) -> np.ndarray:

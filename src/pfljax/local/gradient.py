@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from pfljax import keys
-from pfljax.types import Batch, Key, Model, Sent, Tree, Vars
+from pfljax.types import Batch, Key, Model, Tree, Vars
 
 Gradient = Callable[..., tuple[jax.Array, Tree, Tree]]
 
@@ -61,12 +61,12 @@ def gradient(model: Model, batch: int | None) -> Gradient:
     return on_all if batch is None else on_batch
 
 
-def proximal(base: Gradient, strength: Callable[[Sent], jax.Array], anchor: Callable[[Sent], Tree]) -> Gradient:
-    """base + strength * (w - anchor): the gradient of f(w) + strength / 2 * |w - anchor|^2."""
+def proximal(base: Gradient, hyper: str) -> Gradient:
+    """base + m * (w - w_sent): the gradient of f(w) + m / 2 * |w - w_sent|^2, with m the hyper-parameter of that name."""
 
     def corrected(key, step, vars, sent, shard):
         loss, grads, stats = base(key, step, vars, sent, shard)
-        pull = lambda g, w, a: g + strength(sent).astype(w.dtype) * (w - a)
-        return loss, jax.tree.map(pull, grads, vars.params, anchor(sent)), stats
+        pull = lambda g, w, anchor: g + sent.hyper[hyper].astype(w.dtype) * (w - anchor)
+        return loss, jax.tree.map(pull, grads, vars.params, sent.vars.params), stats
 
     return corrected
