@@ -1,6 +1,7 @@
 """The one exception that users are meant to read."""
 
 import difflib
+import numbers
 from collections.abc import Iterable
 
 
@@ -16,3 +17,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     found = difflib.get_close_matches(word, list(known), n=1)
     return f", did you mean {found[0]!r}?" if found else ""
+
+
+def whole(name: str, value: object, least: int = 1) -> int:
+    """`value` as an int. Raises PflError unless it is a whole number of at least `least` that an int32 holds."""
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_whole or int(value) < least:
+        raise PflError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+    if int(value) >= 2**31:
+        raise PflError(f"{name}: expected a whole number below 2**31, got {value!r}")
+    return int(value)

@@ -7,7 +7,7 @@ import numpy as np
 from pfljax.data.population import Population
 from pfljax.engine.loop import rounds as run_rounds
 from pfljax.engine.result import Result
-from pfljax.errors import PflError
+from pfljax.errors import whole
 from pfljax.evaluate import curve, shared
 from pfljax.types import Algorithm
 
@@ -27,8 +27,8 @@ def simulate(
     >>> len(result.records)
     3
     """
-    if eval_every is not None and not (isinstance(eval_every, int) and eval_every >= 1):
-        raise PflError(f"eval_every: expected a whole number of at least 1, got {eval_every!r}")
+    if eval_every is not None:
+        whole("eval_every", eval_every)
     figures, block = {}, None
     for block in run_rounds(algorithm, population, rounds=rounds, pause_every=eval_every, **arguments):
         done = block.first_round + block.num_rounds

@@ -157,5 +157,6 @@ def test_the_mean_of_weights_survives_zero_weight():
     from pfljax.aggregate import contribution, finish
     from pfljax.types import Mean
 
-    gone = contribution(Mean({"w": jnp.full((2,), jnp.nan)}, jnp.float64(3)), jnp.bool_(False))
-    np.testing.assert_array_equal(finish(gone)["w"], np.zeros(2))
+    upload = Mean({"w": jnp.full((2,), jnp.nan)}, jnp.float64(3))
+    gone = contribution(upload, jnp.bool_(False))
+    np.testing.assert_array_equal(finish(gone, upload)["w"], np.zeros(2))

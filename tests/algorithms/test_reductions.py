@@ -82,7 +82,7 @@ def test_anil_adapts_the_head_only(population, model):
     ("arguments", "message"),
     [
         ({"order": "second"}, "order: expected one of exact, first, hessian_free, got 'second'"),
-        ({"inner_steps": 0}, "inner_steps: expected at least 1, got 0"),
+        ({"inner_steps": 0}, "inner_steps: expected a whole number of at least 1, got 0"),
         ({"inner_lr": -1.0}, "inner_lr: expected a number of at least 0, got -1.0"),
         ({"inner_lr": float("nan")}, "inner_lr: expected"),
         ({"steps": 1, "epochs": 1}, "epochs, steps: expected exactly one"),

@@ -154,7 +154,7 @@ def test_groups_must_name_every_client():
         ({"bounds": np.array([[1, 4], [2, 3]])}, ["client 'ada'", "got 3 rows", "test from 4"]),
         ({"ids": ("ada", "ada")}, ["ids", "'ada' 2 times"]),
         ({"groups": ("g",)}, ["groups: expected one for each of the 2 clients, got 1"]),
-        ({"arrays": {}}, ["arrays: expected at least one, got none"]),
+        ({"arrays": {}}, ["arrays: expected at least one, and none called 'mask', got none"]),
         ({"arrays": {"x": np.float32(1)}}, ["array 'x': expected 7 rows, got shape []"]),
         ({"arrays": {"x": np.zeros(7), "y": np.zeros(6)}}, ["array 'y': expected 7 rows, got shape [6]"]),
     ],

@@ -175,7 +175,7 @@ def test_parts_of_a_client_without_rows_are_empty():
 # ---- reduce ----
 
 
-def sums(batch):
+def sums(_, batch):
     """Two sums and how often each row was counted."""
     x = jnp.where(batch["mask"][:, None], batch["x"], 0)
     visits = jnp.zeros(1010, jnp.int32).at[batch["row"]].add(batch["mask"].astype(jnp.int32))
@@ -217,7 +217,7 @@ def test_summing_one_row_too_many_would_show():
 
 def test_padding_repeats_the_clients_own_rows():
     """A function may compute with padded rows before it masks them, so they must not be a neighbour's NaN."""
-    touched = lambda batch: jnp.isnan(batch["x"]).sum()
+    touched = lambda _, batch: jnp.isnan(batch["x"]).sum()
     total = jax.jit(lambda a, s, c: rows_of(a, s, c).reduce(touched))(poisoned(9, 3), jnp.int32(9), jnp.int32(3))
     assert total == 0
 
@@ -233,7 +233,7 @@ def test_clients_side_by_side_get_what_each_gets_alone():
 
     def lane(start, count, key):
         rows = rows_of(arrays, start, count)
-        total = rows.reduce(lambda batch: jnp.where(batch["mask"], batch["row"], 0).sum())
+        total = rows.reduce(lambda _, batch: jnp.where(batch["mask"], batch["row"], 0).sum())
         return rows.batch(key, jnp.int32(3), 8), rows.disjoint(key, jnp.int32(1), 5, 2), total
 
     arrays = jax.tree.map(jnp.asarray, arrays)

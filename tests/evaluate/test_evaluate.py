@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import pfljax as pfl
-from pfljax.evaluate import Curve, Entry, Evaluation, constant, curve, donors, shared, untrained
+from pfljax.evaluate import Curve, Entry, Evaluation, alone, constant, curve, donors, shared
 from tests.support.zoo import ALGORITHMS, people, tiny_model
 
 ARGUMENTS = {"cohort": 4, "rounds": 3, "seed": 0, "devices": 2}
@@ -86,16 +86,16 @@ def test_ditto_starts_from_its_own_model(population, model):
 
 def test_local_only_knows_nobody_else(population, model, finetuned):
     """Changing all other clients' data leaves a client's local-only figures as they are."""
-    algorithm = pfl.algorithms.local_only(model, optax.sgd(0.2), steps=1, batch=4)
-    alone = curve(untrained(finetuned, algorithm), population, (0, 5))
+    opt = optax.sgd(0.2)
+    before = curve(alone(finetuned, opt, 4), population, (0, 5))
     x = population.arrays["x"].copy()
     x[population.offsets[1] :] += 1
     changed = pfl.data.Population(
         {**population.arrays, "x": x}, population.offsets, population.bounds, population.ids, about=population.about
     )
-    again = curve(untrained(finetuned, algorithm), changed, (0, 5))
-    np.testing.assert_array_equal(alone.values["test"]["loss"][:, 0], again.values["test"]["loss"][:, 0])
-    assert (alone.values["test"]["loss"][:, 1:] != again.values["test"]["loss"][:, 1:]).all()
+    again = curve(alone(finetuned, opt, 4), changed, (0, 5))
+    np.testing.assert_array_equal(before.values["test"]["loss"][:, 0], again.values["test"]["loss"][:, 0])
+    assert (before.values["test"]["loss"][:, 1:] != again.values["test"]["loss"][:, 1:]).all()
 
 
 def test_constant_predicts_the_seen_majority(population, finetuned):
@@ -107,10 +107,60 @@ def test_constant_predicts_the_seen_majority(population, finetuned):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_donors_are_other_seen_clients(finetuned):
-    chosen = donors(finetuned)
-    assert (chosen != np.arange(len(chosen))).all()
-    assert finetuned.seen[chosen].all()
+def test_donors_are_seen_clients_of_other_groups(population, model):
+    groups = tuple(f"person{index // 2}" for index in range(population.num_clients))
+    paired = pfl.data.Population(
+        population.arrays, population.offsets, population.bounds, population.ids, groups, population.about
+    )
+    result = pfl.simulate(ALGORITHMS["fedavg"](model), paired, **ARGUMENTS | {"rounds": 1})
+    chosen = donors(result)
+    assert all(groups[donor] != groups[client] for client, donor in enumerate(chosen))
+    assert result.seen[chosen].all()
+
+
+def test_a_donor_teaches_from_its_own_state(population, model):
+    """Ditto keeps a model per client: after no step, the donor's pupil has the donor's model."""
+    result = pfl.simulate(ALGORITHMS["ditto"](model), population, **ARGUMENTS)
+    teachers = np.roll(np.arange(population.num_clients), 1)
+    pupils = curve(result, population, (0,), teachers=teachers).at(0, metric="loss")
+    for row in (0, 3):
+        vars = result.personal(population.ids[teachers[row]]).vars
+        rows = population.client(population.ids[row], "test")
+        batch = {k: jnp.asarray(v) for k, v in rows.items()} | {"mask": jnp.ones(len(rows["y"]), bool)}
+        outputs, _ = model.apply(vars, batch, jax.random.key(0), False)
+        assert pupils[row] == pytest.approx(float(model.loss(outputs, batch).value.mean()), rel=1e-5)
+
+
+def test_a_model_that_diverges_is_hurt_and_never_chosen(population, model):
+    """Not absent, and not the share of class 0, which is what the argmax of NaN would give."""
+    algorithm = pfl.algorithms.fedavg_finetune(model, personal_opt=optax.sgd(1e30), steps=1)
+    result = pfl.simulate(algorithm, population, **ARGUMENTS | {"rounds": 1})
+    made = curve(result, population, (0, 5))
+    assert np.isneginf(made.at(1)).any()
+    assert np.isposinf(made.at(1, metric="loss")).any()
+    assert made.choose(result.seen) == 0
+    forced = Entry("broken", made, np.ones(population.num_clients, int))
+    base = Entry("shared", made, np.zeros(population.num_clients, int))
+    evaluation = Evaluation((base, forced), "shared", population.ids, result.seen, population.sizes("test"))
+    assert evaluation.hurt("broken")[np.isneginf(made.at(1))].all()
+    assert evaluation.figures("broken", True)["worst"] == -np.inf
+
+
+def test_steps_cannot_be_chosen_without_validation_rows(model):
+    clients = {f"c{i}": {"x": np.ones((4, 3), np.float32), "y": np.arange(4, dtype=np.int32)} for i in range(4)}
+    population = pfl.data.Population.from_clients(clients, (0.5, 0, 0.5), about=pfl.data.About(num_classes=4))
+    result = pfl.simulate(ALGORITHMS["fedavg_finetune"](model), population, cohort=2, rounds=1, devices=1)
+    with pytest.raises(pfl.PflError, match="expected validation rows"):
+        pfl.evaluate(result, population, (0, 1))
+    assert curve(result, population, (1,)).choose(result.seen) == 0
+
+
+def test_each_group_has_its_own_number_of_steps():
+    seen = np.array([True, True, False])
+    made = made_up([[0.1, 0.1, 0.9], [0.9, 0.9, 0.1]], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    entry = Entry.chosen("own", made, seen)
+    np.testing.assert_array_equal(entry.steps, [1, 1, 0])
+    np.testing.assert_array_equal(entry.test(), [4.0, 5.0, 3.0])
 
 
 def made_up(validation, test, better="higher", marks=(0, 1)):
@@ -128,8 +178,8 @@ def test_the_number_of_steps_is_chosen_on_seen_validation():
 
 
 def test_summary_by_hand():
-    base = Entry("shared", made_up([[0, 0, 0]], [[0.5, 0.5, 0.5, 0.2]], marks=(0,)), 0)
-    own = Entry("own", made_up([[0, 0, 0]], [[0.4, 0.6, 0.8, 0.9]], marks=(7,)), 0)
+    base = Entry("shared", made_up([[0] * 4], [[0.5, 0.5, 0.5, 0.2]], marks=(0,)), np.zeros(4, int))
+    own = Entry("own", made_up([[0] * 4], [[0.4, 0.6, 0.8, 0.9]], marks=(7,)), np.zeros(4, int))
     seen = np.array([True, True, True, False])
     made = Evaluation((base, own), "shared", tuple("abcd"), seen, np.array([1, 1, 2, 5]))
     figures = made.figures("own", True)
@@ -152,7 +202,7 @@ def test_evaluate_whole(population, finetuned):
     made = pfl.evaluate(finetuned, population, (0, 1, 3))
     assert [entry.name for entry in made.entries] == ["constant", "local only", "shared", "personalized", "donor"]
     assert {row["clients"] for row in made.rows()} == {"seen", "unseen"}
-    assert made.entry("donor").steps == made.entry("personalized").steps
+    np.testing.assert_array_equal(made.entry("donor").steps, made.entry("personalized").steps)
     np.testing.assert_array_equal(made.entry("personalized").curve.at(0), made.entry("shared").test())
 
 

@@ -144,7 +144,7 @@ def test_one_pass_over_all_rows_is_the_sum_over_its_parts(count):
     rows = Rows(jax.tree.map(jnp.asarray, arrays), jnp.int32(0), jnp.int32(count), count)
     model = scorer()
 
-    def sums(tile):
+    def sums(_, tile):
         gate = lambda leaf: jnp.where(tile["mask"], leaf, 0).sum()
         return {name: jax.tree.map(gate, metric.stat(tile["x"], tile)) for name, metric in model.metrics}
 

@@ -13,26 +13,39 @@ def _is_node(x) -> bool:
 def contribution(upload: Tree, counts: jax.Array) -> Tree:
     """One client's upload as plain addends; zeros where `counts` (scalar bool) is False, whatever the upload holds.
 
-    Mean(value, weight) becomes Mean(weight * value, weight), Sum(value) itself.
+    Mean(value, weight) becomes Mean(weight * value, weight), Sum(value) itself, in float32 or wider: a cohort's sum
+    does not fit where one client's value does.
     """
-    gate = lambda x: jnp.where(counts, x, jnp.zeros_like(x))
+    gate = lambda x: jnp.where(counts, _wide(x), jnp.zeros_like(_wide(x)))
 
     def node(part):
         if isinstance(part, Sum):
             return Sum(jax.tree.map(gate, part.value))
-        weigh = lambda x: gate(x * part.weight.astype(x.dtype))
+        weigh = lambda x: gate(_wide(x) * part.weight.astype(_wide(x).dtype))
         return Mean(jax.tree.map(weigh, part.value), gate(part.weight))
 
     return jax.tree.map(node, upload, is_leaf=_is_node)
 
 
-def finish(total: Tree) -> Tree:
-    """The summed contributions as values: means divided by their weight (0 where nobody had any)."""
+def finish(total: Tree, like: Tree) -> Tree:
+    """The summed contributions as values in the dtypes of `like`, an upload: means divided by their weight.
 
-    def node(part):
+    A mean is 0 where nobody had any weight.
+    """
+
+    def node(part, like):
         if isinstance(part, Sum):
-            return part.value
+            return jax.tree.map(_as, part.value, like.value)
         weight = jnp.where(part.weight > 0, part.weight, jnp.ones_like(part.weight))
-        return jax.tree.map(lambda x: x / weight.astype(x.dtype), part.value)
+        return jax.tree.map(lambda x, like: _as(x / weight.astype(x.dtype), like), part.value, like.value)
 
-    return jax.tree.map(node, total, is_leaf=_is_node)
+    return jax.tree.map(node, total, like, is_leaf=_is_node)
+
+
+def _wide(x: jax.Array) -> jax.Array:
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def _as(x: jax.Array, like) -> jax.Array:
+    """x in the dtype of `like`; integers are rounded."""
+    return (jnp.round(x) if jnp.issubdtype(like.dtype, jnp.integer) else x).astype(like.dtype)

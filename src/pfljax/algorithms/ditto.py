@@ -14,19 +14,19 @@ from pfljax.types import Algorithm, Model
 def ditto(
     model: Model,
     client_opt: local.Optimizer | None = None,
-    server_opt: optax.GradientTransformation | None = None,
     *,
     lam: float = 1.0,
     personal_opt: local.Optimizer | None = None,
     batch: int | None = 32,
-    **local_work,
+    **fedavg_arguments,
 ) -> Algorithm:
     """Client state is v, a whole model. The shared trajectory is FedAvg's, bit for bit, whatever lam is.
 
     lam:          the pull towards the shared model; 0 is local training
-    personal_opt: the optimizer of v (default: client_opt); other arguments: `fedavg`
+    personal_opt: the optimizer of v (default: client_opt)
+    fedavg_arguments: server_opt, epochs or steps, weighting, as in `fedavg`
     """
-    base = fedavg(model, client_opt, server_opt, batch=batch, hyper={"lam": lam}, **local_work)
+    base = fedavg(model, client_opt, batch=batch, hyper={"lam": lam}, **fedavg_arguments)
     personal_opt = personal_opt or client_opt or optax.sgd(0.1)
     ((train, server),) = base.passes
     pulled = local.proximal(local.gradient(model, batch), "lam")

@@ -75,7 +75,7 @@ def fedavg(
         init_client=lambda key, sent: (),
         passes=((client, server),),
         personal=(local.shared_start, local.stay),
-        predict=lambda personal, batch: model.apply(personal.vars, batch, jax.random.key(0), False)[0],
+        predict=local.predict(model),
         steps=work.num_steps,
         cost=work.num_steps,
     )

@@ -46,7 +46,7 @@ def per_fedavg(
     )  # fmt: skip
     part = lambda counts: -(-np.asarray(counts) // num_parts)
     inner_cost = {"exact": 3, "first": 1, "hessian_free": 3}[order]
-    inner_opt = lambda sent: local.subset(optax.sgd(sent.hyper["inner_lr"]), adapt)
+    inner_opt = lambda sent: local.subset(local.sgd(sent.hyper["inner_lr"]), adapt)
     return base._replace(
         name="per_fedavg",
         personal=local.finetune(local.gradient(model, batch), inner_opt),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from pfljax import keys
 from pfljax.errors import PflError
 
 
@@ -42,6 +43,8 @@ class Population:
     about: About = field(default_factory=About)
 
     def __post_init__(self):
+        for name in ("offsets", "bounds"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name)))
         _check(self)
 
     @property
@@ -134,22 +137,27 @@ class Population:
         >>> Population.from_clients(people).sizes("test")
         array([1, 1])
         """
-        shares = np.asarray(split, dtype=float)
+        try:
+            shares = np.asarray(split, dtype=float)
+        except ValueError as error:
+            raise PflError(f"split: expected three shares that sum to 1, got {split!r}") from error
         if shares.shape != (3,) or not ((shares >= 0).all() and abs(shares.sum() - 1) <= 1e-6 and shares[0] > 0):
             raise PflError(f"split: expected three shares that sum to 1 with a positive train share, got {split}")
+        if not isinstance(clients, Mapping):
+            raise PflError(f"clients: expected {{client id: {{name: array}}}}, got a {type(clients).__name__}")
         if not clients:
             raise PflError("clients: expected at least one client, got none")
         ids = [str(key) for key in clients]
         if groups is not None and (missing := [key for key in clients if key not in groups]):
             raise PflError(f"groups: expected one for every client, got none for {missing[0]!r}")
-        if seed is not None and seed < 0:
+        if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
             raise PflError(f"seed: expected a whole number of at least 0, or None for no shuffling, got {seed}")
         tables = [_table(name, columns) for name, columns in zip(ids, clients.values(), strict=True)]
         _same_columns(ids, tables)
         counts = np.array([len(next(iter(table.values()))) for table in tables])
         bounds = np.stack([_bounds(name, count, shares) for name, count in zip(ids, counts, strict=True)])
         if seed is not None:
-            orders = [np.random.default_rng([seed, index]).permutation(n) for index, n in enumerate(counts)]
+            orders = [keys.host(seed, name).permutation(n) for name, n in zip(ids, counts, strict=True)]
             tables = [{k: v[order] for k, v in t.items()} for t, order in zip(tables, orders, strict=True)]
         return Population(
             arrays={name: np.concatenate([table[name] for table in tables]) for name in tables[0]},
@@ -162,6 +170,8 @@ class Population:
 
 
 def _table(name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if not isinstance(columns, Mapping):
+        raise PflError(f"client {name!r}: expected {{name: array}}, got a {type(columns).__name__}")
     try:
         table = {key: np.asarray(value) for key, value in columns.items()}
     except ValueError as error:
@@ -228,8 +238,9 @@ def _check(population: Population) -> None:
             f"client {ids[bad]!r}: expected at least one train row and bounds in order, got {int(sizes[bad])} rows "
             f"with validation from {int(bounds[bad, 0])} and test from {int(bounds[bad, 1])}; leave the client out"
         )
-    if not arrays:
-        raise PflError("arrays: expected at least one, got none")
+    if not arrays or "mask" in arrays:
+        got = "one called 'mask', which batches need for themselves; rename it" if arrays else "none"
+        raise PflError(f"arrays: expected at least one, and none called 'mask', got {got}")
     for name, array in arrays.items():
         if array.ndim == 0 or array.shape[0] != offsets[-1]:
             raise PflError(f"array {name!r}: expected {int(offsets[-1])} rows, got shape {list(array.shape)}")
@@ -238,7 +249,7 @@ def _check(population: Population) -> None:
 
 def _check_values(population: Population, name: str, array: np.ndarray) -> None:
     kind = array.dtype.kind
-    if kind not in "fiub":
+    if kind not in "fiub" or array.dtype.itemsize > 8:
         raise PflError(f"array {name!r}: expected numbers or booleans, got dtype {array.dtype}; encode it first")
     if kind != "f":
         return

@@ -56,16 +56,18 @@ class Rows:
         mask = (jnp.arange(size, dtype=jnp.int32)[None] < length) & (self.count > 0)
         return tuple(self._take(index[i], mask[i]) for i in range(num_parts))
 
-    def reduce(self, fn: Callable[[dict[str, jax.Array]], Any], tile: int = TILE) -> Any:
-        """The sum of fn(batch) over all rows, tile by tile, in order; `fn` must ignore rows with mask False."""
+    def reduce(self, fn: Callable[[jax.Array, dict[str, jax.Array]], Any], tile: int = TILE) -> Any:
+        """The sum of fn(tile index, batch) over all rows, in order; `fn` must ignore rows with mask False."""
 
         def tile_at(index):
             position = index * tile + jnp.arange(tile, dtype=jnp.int32)
             mask = position < self.count
             return self._take(jnp.where(mask, position, 0), mask)
 
-        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda: fn(tile_at(jnp.int32(0)))))
-        add = lambda index, total: jax.tree.map(jnp.add, total, fn(tile_at(index)))
+        zeros = jax.tree.map(
+            lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda: fn(jnp.int32(0), tile_at(jnp.int32(0))))
+        )
+        add = lambda index, total: jax.tree.map(jnp.add, total, fn(index, tile_at(index)))
         return lax.fori_loop(jnp.int32(0), (self.count + tile - 1) // tile, add, zeros)
 
     def _take(self, index: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:

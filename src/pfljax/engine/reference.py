@@ -43,7 +43,7 @@ def simulate(
         rows = planner.sample(round)
         info: dict[int, dict] = {int(row): {} for row in rows}
         for index, (client, server_step) in enumerate(passes):
-            key_pass, uploads = keys.at(key, index), []
+            key_pass, uploads, like = keys.at(key, index), [], None
             for row in rows:
                 key_client = keys.client(key_pass, round, jnp.int32(row))
                 sent = send(server, jnp.int32(row))
@@ -51,13 +51,14 @@ def simulate(
                 upload, kept[int(row)], seen_info = client(
                     key_client, sent, mine, placed, jnp.int32(row), jnp.int32(steps[row])
                 )
+                like = upload
                 uploads.append(contribution(upload, jnp.bool_(True)))
                 info[int(row)] |= seen_info
             total = uploads[0]
             for upload in uploads[1:]:
                 total = jax.tree.map(jnp.add, total, upload)
             count = jnp.float32(len(rows))
-            aggregate = Aggregate(finish(total), count, count)
+            aggregate = Aggregate(finish(total, like), count, count)
             server, _ = server_step(keys.use(keys.at(key_pass, round), "server"), server, aggregate)
         infos.append(info)
     return server, kept, infos

@@ -56,12 +56,18 @@ class Result:
 
 
 class Diverged(PflError):
-    """An update was not finite. `result` is the state before that round, with what was recorded."""
+    """An update was not finite, or the server's own step (then client_ids is empty).
+
+    `result` is the state before that round, with what was recorded.
+    """
 
     def __init__(self, round: int, client_ids: tuple[str, ...], result: Result):
         self.round, self.client_ids, self.result = round, client_ids, result
         names = ", ".join(repr(name) for name in client_ids[:3]) + (" ..." if len(client_ids) > 3 else "")
+        clients = f"{len(client_ids)} client{'s' if len(client_ids) > 1 else ''} ({names})"
+        culprit = clients if client_ids else "the server's own step"
+        remedy = "clip gradients, or set on_nonfinite to drop" if client_ids else "or the server's"
         super().__init__(
-            f"round {round}: expected finite updates, got NaN or infinity from {len(client_ids)} clients ({names}); "
-            "lower the learning rate, clip gradients, or pass on_nonfinite='drop'"
+            f"round {round}: expected finite updates, got NaN or infinity from {culprit}; "
+            f"lower the learning rate, {remedy}"
         )

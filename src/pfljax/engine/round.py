@@ -17,6 +17,7 @@ from pfljax.aggregate import contribution, finish
 from pfljax.engine.devices import AXIS
 from pfljax.engine.exchange import fetch, store
 from pfljax.engine.place import Placed, shard_of
+from pfljax.errors import PflError
 from pfljax.types import Aggregate, Array, Info, Key, Tree
 
 OnNonfinite = Literal["stop", "drop"]
@@ -61,29 +62,36 @@ def run_round(
 ) -> tuple[Tree, Clients, tuple[Info, Info], jax.Array]:
     """(server, clients, (client info {name: [chunk, lane]}, server info {name: scalar}), is_good).
 
-    `is_good` is False when an update was not finite and the run is to stop; then nothing has moved.
+    `is_good` is False when the run is to stop: an update was not finite (unless such are dropped), or the server's
+    own step was not. Then nothing has moved.
     """
     flat = jnp.reshape(slots.row, -1)
     mine = fetch(clients, flat, spec.num_devices)
-    is_good, infos, server_infos, before = jnp.bool_(True), {}, {}, server
+    is_good, finite, before = jnp.bool_(True), jnp.ones(slots.row.shape, bool), server
+    infos, server_infos = {}, {}
     for index, (client, server_step) in enumerate(spec.passes):
-        total, mine, info = _run_chunks(spec, client, server, mine, placed, slots, keys.at(key, index), round)
-        upload, (num_reported, num_bad) = _sum_over_devices(total, spec.num_devices)
-        aggregate = Aggregate(finish(upload), num_reported, _expected(slots, spec.num_devices))
-        moved, server_info = server_step(keys.use(keys.at(key, round), "server"), server, aggregate)
+        key_pass, now = keys.at(key, index), slots._replace(mask=slots.mask & finite)
+        total, like, mine, info = _run_chunks(spec, client, server, mine, placed, now, key_pass, round)
+        upload, (num_reported, num_bad, num_expected) = _sum_over_devices(total, spec.num_devices)
+        aggregate = Aggregate(finish(upload, like), num_reported, num_expected)
+        moved, server_info = server_step(keys.use(keys.at(key_pass, round), "server"), server, aggregate)
         # Nothing moves when nobody reported: a server optimizer's momentum must not either.
-        server = _choose(num_reported > 0, moved, server)
+        somebody = num_reported > 0
+        is_good = is_good & (is_finite(moved) | ~somebody)
         if spec.on_nonfinite == "stop":
             is_good = is_good & (num_bad == 0)
-        infos, server_infos = infos | info, server_infos | server_info
-    reported = infos["finite"] if spec.on_nonfinite == "drop" else slots.mask
-    updated = store(clients, flat, reported.reshape(-1) & slots.mask.reshape(-1) & is_good, mine, spec.num_devices)
+        else:
+            finite = finite & info["finite"]
+        server = _choose(somebody & is_good, moved, server)
+        finite_so_far = infos.get("finite", True) & info["finite"]
+        infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
+    updated = store(clients, flat, (slots.mask & finite & is_good).reshape(-1), mine, spec.num_devices)
     return _choose(is_good, server, before), updated, (infos, server_infos), is_good
 
 
 def _run_chunks(spec, client, server, mine, placed, slots, key, round):
-    """The client loop: no collective inside. Returns ((upload sums, counts), client state [slot, ...], info)."""
-    width = slots.row.shape[1]
+    """The client loop: no collective inside. Returns ((sums, counts), uploads' types, state [slot, ...], info)."""
+    width, likes = slots.row.shape[1], []
 
     def one(row, steps, mask, state):
         key_client = keys.client(key, round, row)
@@ -93,10 +101,11 @@ def _run_chunks(spec, client, server, mine, placed, slots, key, round):
         upload, kept, info = client(key_client, sent, start, shard_of(placed, row, steps, spec.max_count))
         finite = is_finite((upload, kept, info))
         counts = mask & finite if spec.on_nonfinite == "drop" else mask
-        counters = (counts.astype(jnp.float32), (mask & ~finite).astype(jnp.float32))
+        counters = tuple(flag.astype(jnp.float32) for flag in (counts, mask & ~finite, mask))
         kept = _choose(finite, kept, start)
         visited = jax.tree.map(lambda _: jnp.bool_(True), state.visited)
-        return (contribution(upload, counts), counters), Clients(kept, visited), info | {"finite": finite}
+        likes.append(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), upload))
+        return (contribution(upload, counts), counters), Clients(kept, visited), named(info) | {"finite": finite}
 
     def chunk(index, carry):
         total, mine, infos = carry
@@ -120,18 +129,25 @@ def _run_chunks(spec, client, server, mine, placed, slots, key, round):
     addends, _, info = jax.eval_shape(one, *lane)
     total = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), addends)
     infos = jax.tree.map(lambda s: jnp.zeros((*slots.row.shape, *s.shape), s.dtype), info)
-    return lax.fori_loop(jnp.int32(0), slots.num_chunks, chunk, (total, mine, infos))
+    total, mine, infos = lax.fori_loop(jnp.int32(0), slots.num_chunks, chunk, (total, mine, infos))
+    return total, likes[0], mine, infos
 
 
-def _expected(slots: Slots, num_devices: int) -> jax.Array:
-    expected = slots.mask.sum().astype(jnp.float32)
-    return lax.psum(expected, AXIS) if num_devices > 1 else expected
+def named(info: Info) -> Info:
+    """The client's info; PflError for names that records need for themselves."""
+    taken = {"finite", "round", "clients", "dropped", "clients_per_second"} & set(info)
+    if taken:
+        raise PflError(f"info: expected other names than those of the record, got {', '.join(sorted(taken))}; rename")
+    return info
 
 
 def is_finite(tree: Tree) -> jax.Array:
     """Whether every number is finite and small enough to be squared: one dot product a leaf, the fastest scan."""
     floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    good = [jnp.isfinite(jnp.vdot(leaf, leaf)) for leaf in floats]
+    # Half precision squares in float32: its own range ends at a norm of 256.
+    wide = lambda leaf: jnp.float32 if leaf.dtype.itemsize < 4 else leaf.dtype
+    square = lambda leaf: jnp.vdot(leaf, leaf, preferred_element_type=wide(leaf))
+    good = [jnp.isfinite(square(leaf)) for leaf in floats]
     return jnp.stack(good).all() if good else jnp.bool_(True)
 
 

@@ -1,5 +1,7 @@
 """The state before the first round."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,23 +11,36 @@ from pfljax import keys
 from pfljax.engine.devices import by_client
 from pfljax.engine.round import Clients
 from pfljax.errors import PflError
+from pfljax.local import paths
 from pfljax.types import Algorithm, Census, Tree, Vars
 
 
 def initial_server(algorithm: Algorithm, census: Census, seeds: keys.Seeds, params: Vars | Tree | None = None) -> Tree:
     """The algorithm's server around model.init, or around `params` (a `Vars`, or a tree of params).
 
-    Raises PflError if the tree is not the model's.
+    Raises PflError if its leaves, shapes or dtypes are not the model's.
     """
     key = keys.root(seeds.model)
-    vars = params if isinstance(params, Vars) else jax.jit(algorithm.model.init)(keys.use(key, "params"))
-    if params is not None and not isinstance(params, Vars):
-        expected, got = jax.tree.structure(vars.params), jax.tree.structure(params)
-        if expected != got:
-            raise PflError(f"params: expected the model's tree {expected}, got {got}")
-        vars = vars._replace(params=params)
+    if params is None:
+        vars = _fresh(algorithm, key)
+    else:
+        vars = params if isinstance(params, Vars) else _fresh(algorithm, key)._replace(params=params)
+        _same(jax.eval_shape(algorithm.model.init, key), vars)
     hyper = {name: jnp.asarray(value, jnp.result_type(float)) for name, value in algorithm.hyper.items()}
     return algorithm.init(keys.use(key, "server"), vars, census, hyper)
+
+
+def _fresh(algorithm: Algorithm, key: jax.Array) -> Vars:
+    return jax.jit(algorithm.model.init)(keys.use(key, "params"))
+
+
+def _same(expected: Vars, got: Vars) -> None:
+    name = lambda tree: {paths.path_of(path): leaf for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]}
+    one, other = name(expected), name(got)
+    for path in sorted(one.keys() | other.keys()):
+        shapes = [f"{t[path].dtype}{list(t[path].shape)}" if path in t else "nothing" for t in (one, other)]
+        if shapes[0] != shapes[1]:
+            raise PflError(f"params: expected the model's {path} to be {shapes[0]}, got {shapes[1]}")
 
 
 def fresh_clients(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Mesh) -> Clients:
@@ -34,5 +49,15 @@ def fresh_clients(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Me
     if not jax.tree.leaves(shape):
         return Clients(shape, ())
     padded = -(-num_clients // mesh.size) * mesh.size
+    needed, free = padded * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shape)), _free_bytes()
+    if needed > free:
+        raise PflError(
+            f"{algorithm.name}: expected the kept state of {num_clients} clients to fit into {free / 2**30:.1f} GiB of "
+            f"free memory, got {needed / 2**30:.1f} GiB; use a smaller model, fewer clients or a stateless algorithm"
+        )
     kept = jax.tree.map(lambda s: np.zeros((padded, *s.shape), s.dtype), shape)
     return jax.device_put(Clients(kept, np.zeros(padded, bool)), by_client(mesh))
+
+
+def _free_bytes() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

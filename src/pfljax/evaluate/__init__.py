@@ -1,7 +1,19 @@
 """Per-client figures, baselines and controls."""
 
-from pfljax.evaluate.baselines import constant, donors, shared, untrained
+from pfljax.evaluate.baselines import alone, constant, donors, shared
 from pfljax.evaluate.curve import MARKS, Curve, curve
-from pfljax.evaluate.evaluate import Entry, Evaluation, evaluate
+from pfljax.evaluate.evaluate import Entry, Evaluation, donor, evaluate
 
-__all__ = ["MARKS", "Curve", "Entry", "Evaluation", "constant", "curve", "donors", "evaluate", "shared", "untrained"]
+__all__ = [
+    "MARKS",
+    "Curve",
+    "Entry",
+    "Evaluation",
+    "alone",
+    "constant",
+    "curve",
+    "donor",
+    "donors",
+    "evaluate",
+    "shared",
+]

@@ -3,35 +3,36 @@
 from dataclasses import replace
 from functools import cache
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from pfljax import keys
+from pfljax.algorithms.fedavg_finetune import fedavg_finetune
 from pfljax.data.population import Population
 from pfljax.engine.result import Result
 from pfljax.engine.round import Clients
-from pfljax.engine.start import fresh_clients, initial_server
+from pfljax.engine.start import initial_server
 from pfljax.errors import PflError
-from pfljax.local import shared_start, stay
-from pfljax.types import Algorithm, Personal, Vars
+from pfljax.local import Optimizer, predict, shared_start, stay
+from pfljax.types import Algorithm, Model, Personal, Vars
 
 
-def untrained(result: Result, algorithm: Algorithm) -> Result:
-    """`algorithm` before its first round, on the clients, seeds and devices of `result`.
+def alone(result: Result, client_opt: Optimizer | None = None, batch: int | None = 32) -> Result:
+    """Local-only training that has not begun, on the clients, seeds and devices of `result`.
 
-    With `local_only` its adaptation curve is what every client reaches alone.
+    Its adaptation curve is what every client reaches alone from the model's random start. No state is kept for it:
+    it is `local_only` before the first round.
     """
+    algorithm = _alone(result.algorithm.model, client_opt, batch)
     server = initial_server(algorithm, result.census, result.seeds)
-    clients = fresh_clients(algorithm, server, len(result.ids), result.mesh)
-    return replace(result, algorithm=algorithm, server=server, clients=clients, records=())
+    return replace(result, algorithm=algorithm, server=server, clients=Clients((), ()), records=())
 
 
 def shared(result: Result) -> Result:
     """The server's model as it is, for everybody."""
     model = result.algorithm.model
     algorithm = result.algorithm._replace(
-        name="shared", init_client=_no_state, personal=(shared_start, stay), predict=_predict_with(model.apply)
+        name="shared", init_client=_no_state, personal=(shared_start, stay), predict=_predict_with(model)
     )
     return replace(result, algorithm=algorithm, clients=Clients((), ()))
 
@@ -56,11 +57,21 @@ def constant(result: Result, population: Population) -> Result:
 
 
 def donors(result: Result) -> np.ndarray:
-    """[client] rows: for every client another one, seen, whose data it may not have learnt from."""
-    generator = keys.host(result.seeds.split, "donors")
+    """[client] rows: for every client a seen one of another group.
+
+    Raises PflError if all seen clients are of one group.
+    """
+    population, generator = result.population, keys.host(result.seeds.split, "donors")
+    _, group = np.unique(population.groups or population.ids, return_inverse=True)
     seen = generator.permutation(np.flatnonzero(result.seen))
-    chosen = generator.choice(seen, len(result.ids))
-    chosen[seen] = np.roll(seen, 1)
+    if len(np.unique(group[seen])) < 2:
+        raise PflError("donors: expected seen clients of at least two groups, got one; leave the control out")
+    # The next one in a random circle that is of another group.
+    begin = generator.integers(len(seen), size=len(group))
+    chosen = seen[begin]
+    while (same := group[chosen] == group).any():
+        begin = np.where(same, (begin + 1) % len(seen), begin)
+        chosen = seen[begin]
     return chosen.astype(np.int32)
 
 
@@ -83,5 +94,8 @@ def _predict(personal, batch):
 
 
 @cache
-def _predict_with(apply):
-    return lambda personal, batch: apply(personal.vars, batch, jax.random.key(0), False)[0]
+def _alone(model: Model, client_opt: Optimizer | None, batch: int | None) -> Algorithm:
+    return fedavg_finetune(model, personal_opt=client_opt, personal_batch=batch, steps=1)._replace(name="local_only")
+
+
+_predict_with = cache(predict)

@@ -25,7 +25,9 @@ MARKS = (0, 1, 2, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True, eq=False)
 class Curve:
-    """Per-client figures after each of `marks` adaptation steps. NaN where a client has no such rows.
+    """Per-client figures after each of `marks` adaptation steps.
+
+    NaN where a client has no rows that count; the bad end of the scale, infinite, where its outputs are not finite.
 
     values: {split: {metric: [mark, client]}}; better: {metric: "higher" | "lower"}; the first metric decides
     """
@@ -43,8 +45,18 @@ class Curve:
         """The position in `marks` with the best mean validation figure over the clients in `among` [client] bool.
 
         One number for all: a choice per client on a handful of validation rows is mostly noise.
+        Raises PflError if there is a choice and none of these clients has validation rows.
         """
-        means = np.nanmean(self.values["validation"][self.metric][:, among], axis=1)
+        if len(self.marks) == 1:
+            return 0
+        figures = self.values["validation"][self.metric][:, among]
+        figures = figures[:, ~np.isnan(figures).any(axis=0)]
+        if not figures.shape[1]:
+            raise PflError(
+                f"{self.name}: expected validation rows to choose the number of steps by, got none; "
+                "give the population a validation share, or a single mark"
+            )
+        means = figures.mean(axis=1)
         return int(np.argmax(means) if self.better[self.metric] == "higher" else np.argmin(means))
 
     def at(self, index: int, split: str = "test", metric: str | None = None) -> np.ndarray:
@@ -78,11 +90,13 @@ def curve(
     *,
     teachers: np.ndarray | None = None,
     name: str | None = None,
+    placed: Placed | None = None,
 ) -> Curve:
     """Every client's figures after each number of adaptation steps in `marks`, seen or unseen.
 
-    teachers: [client] rows whose train rows each client adapts on (default: its own); another client's is the
-    donor control, which tells learning from one's own data apart from learning more.
+    teachers: [client] rows whose train rows each client adapts on, from whose kept state (default: its own);
+    another client's is the donor control, which tells learning from one's own data apart from learning more.
+    placed: the population on the result's mesh, if it is there already (engine.place.place)
 
     Raises PflError if marks are not increasing from 0 on, or the population is not the result's.
     """
@@ -103,14 +117,13 @@ def curve(
         max_count(population),
     )
     everyone = np.arange(population.num_clients, dtype=np.int32)
-    kept = jax.tree.map(lambda leaf: np.asarray(leaf)[: len(everyone)], result.clients)
-    lanes = Lane(everyone, everyone if teachers is None else np.asarray(teachers, np.int32), kept)
+    teachers = everyone if teachers is None else np.asarray(teachers, np.int32)
+    lanes = Lane(everyone, teachers, jax.tree.map(lambda leaf: np.asarray(leaf)[teachers], result.clients))
     steps = np.diff(np.asarray((0, *marks), np.int32))
     key = keys.use(keys.root(result.seeds.model), "evaluate")
     cost = marks[-1] * 64 + (population.sizes("validation") + population.sizes("test")) * len(marks)
-    values = each_client(
-        _probe, spec, (result.server, steps, key), lanes, cost, place(population, mesh), mesh, result.width
-    )
+    placed = place(population, mesh) if placed is None else placed
+    values = each_client(_probe, spec, (result.server, steps, key), lanes, cost, placed, mesh, result.width)
     return Curve(
         name or algorithm.name,
         tuple(marks),
@@ -142,11 +155,20 @@ def _probe(spec: Probe, shared: Tree, lane: Lane, placed: Placed) -> dict:
 def _figures(spec: Probe, personal: Personal, placed: Placed, split: str, row: Array) -> dict[str, jax.Array]:
     rows = rows_of(placed, split, row, spec.max_count)
 
-    def tile(batch):
+    def tile(_, batch):
         outputs = spec.predict(personal, batch)
-        gate = lambda x: jnp.where(batch["mask"].reshape(-1, *[1] * (x.ndim - 1)), x, jnp.zeros_like(x)).sum(axis=0)
-        return {name: jax.tree.map(gate, metric.stat(outputs, batch)) for name, metric in spec.metrics}
+        wide = lambda x: batch["mask"].reshape(-1, *[1] * (x.ndim - 1))
+        gate = lambda x: jnp.where(wide(x), x, jnp.zeros_like(x)).sum(axis=0)
+        floats = [x for x in jax.tree.leaves(outputs) if jnp.issubdtype(x.dtype, jnp.floating)]
+        num_broken = sum((wide(x) & ~jnp.isfinite(x)).sum() for x in floats)
+        return num_broken, {name: jax.tree.map(gate, metric.stat(outputs, batch)) for name, metric in spec.metrics}
 
-    sums = rows.reduce(tile)
-    absent = jnp.where(rows.count > 0, 0.0, jnp.nan)
-    return {name: metric.finalize(sums[name]) + absent for name, metric in spec.metrics}
+    num_broken, sums = rows.reduce(tile)
+
+    def figure(metric: Metric, sums: Tree) -> jax.Array:
+        worst = -jnp.inf if metric.better == "higher" else jnp.inf
+        # A model that diverged must not look absent (NaN), nor like one that always says class 0.
+        value = jnp.where(num_broken > 0, worst, metric.finalize(sums))
+        return jnp.where(rows.count > 0, value, jnp.nan)
+
+    return {name: figure(metric, sums[name]) for name, metric in spec.metrics}

@@ -4,29 +4,44 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pfljax.algorithms.local_only import local_only
 from pfljax.data.population import Population
+from pfljax.engine.place import Placed, place
 from pfljax.engine.result import Result
-from pfljax.evaluate.baselines import constant, donors, shared, untrained
+from pfljax.evaluate.baselines import alone, constant, donors, shared
 from pfljax.evaluate.curve import MARKS, Curve, curve
 from pfljax.local import Optimizer
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One line of a comparison: a curve, read at the mark that seen clients' validation rows chose."""
+    """One line of a comparison: a curve, read at one mark for seen and at one for unseen clients.
+
+    Each group's mark is chosen on its own validation rows: a method that keeps state meets seen clients half adapted
+    and unseen ones fresh, and one number of steps cannot suit both. index: [client] positions in curve.marks.
+    """
 
     name: str
     curve: Curve
-    index: int
+    index: np.ndarray
+
+    @staticmethod
+    def chosen(name: str, curve: Curve, seen: np.ndarray) -> "Entry":
+        """The entry at the marks that validation rows choose. seen: [client] bool."""
+        index = np.zeros(len(seen), int)
+        for group in (seen, ~seen):
+            if group.any():
+                index[group] = curve.choose(group)
+        return Entry(name, curve, index)
 
     @property
-    def steps(self) -> int:
-        return self.curve.marks[self.index]
+    def steps(self) -> np.ndarray:
+        """[client]: adaptation steps."""
+        return np.asarray(self.curve.marks)[self.index]
 
     def test(self, metric: str | None = None) -> np.ndarray:
         """[client] test figures."""
-        return self.curve.at(self.index, "test", metric)
+        figures = self.curve.values["test"][metric or self.curve.metric]
+        return figures[self.index, np.arange(figures.shape[1])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +78,10 @@ class Evaluation:
         if not len(values):
             return {}
         worst = np.min if entry.curve.better[metric or self.metric] == "higher" else np.max
+        with np.errstate(invalid="ignore"):  # a diverged client's figure is infinite, and so are the spreads then
+            return self._summary(name, group, known, values, weights, worst)
+
+    def _summary(self, name, group, known, values, weights, worst) -> dict[str, float]:
         return {
             "mean": float(values.mean()),
             "weighted_mean": float(np.average(values, weights=weights)),
@@ -73,11 +92,15 @@ class Evaluation:
             "hurt": float(self.hurt(name)[group][known].mean()),
         }
 
+    def steps(self, name: str, is_seen: bool) -> int:
+        """The adaptation steps chosen for a group of clients."""
+        return int(self.entry(name).steps[self.seen == is_seen][0])
+
     def rows(self) -> list[dict]:
         """One dict per entry and group of clients: what `summary` prints and `summary.json` holds."""
         return [
-            {"model": entry.name, "clients": label, "steps": entry.steps, **self.figures(entry.name, is_seen)}
-            for entry in self.entries
+            {"model": name, "clients": label, "steps": self.steps(name, is_seen), **self.figures(name, is_seen)}
+            for name in (entry.name for entry in self.entries)
             for label, is_seen in (("seen", True), ("unseen", False))
             if (self.seen == is_seen).any()
         ]
@@ -115,17 +138,26 @@ def evaluate(
     baseline. Controls: the constant prediction (where `y` holds classes) and `donor`, the personalization run on
     another client's data, which should not help.
     """
-    seen = result.seen
-    alone = untrained(result, local_only(result.algorithm.model, local_opt, steps=1, batch=local_batch))
-    curves = [
-        ("local only", curve(alone, population, local_marks or marks)),
-        ("shared", curve(shared(result), population, (0,))),
-        ("personalized", curve(result, population, marks)),
-    ]
-    entries = [Entry(name, made, made.choose(seen)) for name, made in curves]
-    steps = entries[-1].steps
-    entries.append(Entry("donor", curve(result, population, (steps,), teachers=donors(result)), 0))
-    labels = population.arrays.get("y")
-    if labels is not None and labels.dtype.kind in "iu" and labels.ndim == 1 and population.about.num_classes:
-        entries.insert(0, Entry("constant", curve(constant(result, population), population, (0,)), 0))
+    seen, placed = result.seen, place(population, result.mesh)
+    made = {
+        "local only": curve(alone(result, local_opt, local_batch), population, local_marks or marks, placed=placed),
+        "shared": curve(shared(result), population, (0,), placed=placed),
+        "personalized": curve(result, population, marks, placed=placed),
+    }
+    if _has_classes(population):
+        made = {"constant": curve(constant(result, population), population, (0,), placed=placed)} | made
+    entries = [Entry.chosen(name, curve, seen) for name, curve in made.items()]
+    entries.append(donor("donor", result, population, entries[-1], placed))
     return Evaluation(tuple(entries), "shared", result.ids, seen, population.sizes("test"))
+
+
+def donor(name: str, result: Result, population: Population, like: Entry, placed: Placed | None = None) -> Entry:
+    """The control: as many steps as `like` takes, but on another client's data."""
+    marks = tuple(sorted({int(steps) for steps in like.steps}))
+    made = curve(result, population, marks, teachers=donors(result), name=name, placed=placed)
+    return Entry(name, made, np.searchsorted(marks, like.steps))
+
+
+def _has_classes(population: Population) -> bool:
+    labels = population.arrays.get("y")
+    return labels is not None and labels.dtype.kind in "iu" and labels.ndim == 1 and population.about.num_classes > 0

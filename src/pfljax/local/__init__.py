@@ -1,7 +1,7 @@
 """The local solvers that papers share, for one client."""
 
-from pfljax.local.descend import Optimizer, descend, resolve
-from pfljax.local.finetune import finetune, shared_start, stay
+from pfljax.local.descend import Optimizer, descend, resolve, sgd
+from pfljax.local.finetune import finetune, predict, shared_start, stay
 from pfljax.local.gradient import Gradient, gradient, proximal
 from pfljax.local.meta import Order, meta_gradient
 from pfljax.local.paths import subset
@@ -16,8 +16,10 @@ __all__ = [
     "finetune",
     "gradient",
     "meta_gradient",
+    "predict",
     "proximal",
     "resolve",
+    "sgd",
     "shared_start",
     "stay",
     "subset",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
@@ -18,6 +19,11 @@ def resolve(optimizer: Optimizer, sent: Sent) -> optax.GradientTransformation:
     A client's optimizer starts anew each round, so a schedule over rounds must read `sent.round`.
     """
     return optimizer if isinstance(optimizer, optax.GradientTransformation) else optimizer(sent)
+
+
+def sgd(lr: jax.Array) -> optax.GradientTransformation:
+    """Plain descent at a traced rate, whatever precision the rate has: `optax.sgd` would promote."""
+    return optax.stateless(lambda grads, params: jax.tree.map(lambda g: -lr.astype(g.dtype) * g, grads))
 
 
 def descend(gradient: Gradient, optimizer: Optimizer, key: Key, vars: Vars, sent: Sent, shard) -> tuple[Vars, Info]:

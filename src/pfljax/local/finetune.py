@@ -5,9 +5,15 @@ from collections.abc import Callable
 import jax.numpy as jnp
 import optax
 
+from pfljax import keys
 from pfljax.local.descend import Optimizer, resolve
 from pfljax.local.gradient import Gradient
-from pfljax.types import Personal, Sent, Vars
+from pfljax.types import Model, Personal, Sent, Vars
+
+
+def predict(model: Model) -> Callable:
+    """The model applied to one client's own numbers: what most algorithms predict with."""
+    return lambda personal, batch: model.apply(personal.vars, batch, keys.root(0), False)[0]
 
 
 def shared_start(key, sent, mine, shard) -> Personal:

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from pfljax import keys
-from pfljax.types import Batch, Key, Model, Tree, Vars
+from pfljax.aggregate import contribution, finish
+from pfljax.types import Batch, Key, Mean, Model, Tree, Vars
 
 Gradient = Callable[..., tuple[jax.Array, Tree, Tree]]
 
@@ -45,24 +46,23 @@ def gradient(model: Model, batch: int | None) -> Gradient:
         return loss, grads, stats
 
     def on_all(key, step, vars, sent, shard):
-        def tile(rows):
-            objective = lambda params: total_loss(
-                model, params, vars.stats, rows, keys.at(keys.use(key, "model"), step)
-            )
+        key_step = keys.at(keys.use(key, "model"), step)
+
+        def tile(index, rows):
+            objective = lambda params: total_loss(model, params, vars.stats, rows, keys.at(key_step, index))
             (loss, (weight, stats)), grads = jax.value_and_grad(objective, has_aux=True)(vars.params)
-            num_rows = rows["mask"].sum().astype(weight.dtype)
-            return loss, weight, grads, jax.tree.map(lambda s: s * num_rows.astype(s.dtype), stats)
+            return loss, weight, grads, contribution(Mean(stats, rows["mask"].sum()), jnp.bool_(True))
 
         loss, weight, grads, stats = shard.train.reduce(tile)
-        weight, num_rows = positive(weight), jnp.maximum(shard.train.count, 1)
-        mean = lambda tree, by: jax.tree.map(lambda x: x / by.astype(x.dtype), tree)
-        return loss / weight, mean(grads, weight), mean(stats, num_rows)
+        weight = positive(weight)
+        grads = jax.tree.map(lambda g: g / weight.astype(g.dtype), grads)
+        return loss / weight, grads, finish(stats, Mean(vars.stats, weight))
 
     return on_all if batch is None else on_batch
 
 
 def proximal(base: Gradient, hyper: str) -> Gradient:
-    """base + m * (w - w_sent): the gradient of f(w) + m / 2 * |w - w_sent|^2, with m the hyper-parameter of that name."""
+    """base + m * (w - w_sent), the gradient of f(w) + m / 2 * |w - w_sent|^2; m is the hyper-parameter so named."""
 
     def corrected(key, step, vars, sent, shard):
         loss, grads, stats = base(key, step, vars, sent, shard)

@@ -6,7 +6,7 @@ import jax
 from jax import lax
 
 from pfljax import keys
-from pfljax.errors import PflError
+from pfljax.errors import PflError, whole
 from pfljax.local import paths
 from pfljax.local.gradient import Gradient, mean_loss
 from pfljax.types import Model, Tree
@@ -29,16 +29,21 @@ def meta_gradient(
     """
     if order not in get_args(Order):
         raise PflError(f"order: expected one of {', '.join(get_args(Order))}, got {order!r}")
-    if inner_steps < 1:
-        raise PflError(f"inner_steps: expected at least 1, got {inner_steps}; with no inner step use fedavg")
+    whole("inner_steps", inner_steps)
+    if not 0 < delta < float("inf"):
+        raise PflError(f"delta: expected a positive number, got {delta}")
 
     def differentiable(key, step, vars, sent, shard):
         support, query = shard.train.disjoint(keys.use(key, "batch"), step, batch, 2)
         key_model, lr = keys.at(keys.use(key, "model"), step), sent.hyper["inner_lr"]
-        loss_on = lambda rows: lambda params: mean_loss(model, params, vars.stats, rows, key_model)
+        loss_on = lambda name, rows: (
+            lambda params: mean_loss(model, params, vars.stats, rows, keys.use(key_model, name))
+        )
 
         def objective(params):
-            return loss_on(query)(_inner_loop(loss_on(support), params, lr, inner_steps, adapt, order == "first")[0])
+            own = loss_on("support", support)
+            adapted, _ = _inner_loop(own, params, lr, inner_steps, adapt, order == "first")
+            return loss_on("query", query)(adapted)
 
         (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(vars.params)
         return loss, grads, stats
@@ -46,10 +51,12 @@ def meta_gradient(
     def hessian_free(key, step, vars, sent, shard):
         support, query, third = shard.train.disjoint(keys.use(key, "batch"), step, batch, 3)
         key_model, lr = keys.at(keys.use(key, "model"), step), sent.hyper["inner_lr"]
-        loss_on = lambda rows: lambda params: mean_loss(model, params, vars.stats, rows, key_model)
-        adapted, path = _inner_loop(loss_on(support), vars.params, lr, inner_steps, adapt, True)
-        (loss, stats), grads = jax.value_and_grad(loss_on(query), has_aux=True)(adapted)
-        slope = lambda params: jax.grad(lambda p: loss_on(third)(p)[0])(params)
+        loss_on = lambda name, rows: (
+            lambda params: mean_loss(model, params, vars.stats, rows, keys.use(key_model, name))
+        )
+        adapted, path = _inner_loop(loss_on("support", support), vars.params, lr, inner_steps, adapt, True)
+        (loss, stats), grads = jax.value_and_grad(loss_on("query", query), has_aux=True)(adapted)
+        slope = lambda params: jax.grad(lambda p: loss_on("third", third)(p)[0])(params)
 
         def pull_back(v, params):
             """(I - lr H M) v at one point of the inner path; M keeps the adapted leaves."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pfljax.errors import PflError
+from pfljax.errors import PflError, whole
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,8 @@ class Work:
         if (self.epochs is None) == (self.steps is None):
             raise PflError(f"epochs, steps: expected exactly one of them, got epochs={self.epochs}, steps={self.steps}")
         for name in ("epochs", "steps", "batch"):
-            value = getattr(self, name)
-            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if value is not None and not (whole and value >= 1):
-                raise PflError(f"{name}: expected a whole number of at least 1, got {value!r}")
+            if getattr(self, name) is not None:
+                whole(name, getattr(self, name))
 
     def num_steps(self, counts: np.ndarray) -> np.ndarray:
         """Train rows [client] -> optimizer steps [client] int32; none without rows."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from pfljax.errors import PflError
 from pfljax.types import Batch, Metric, Weighted
 
 Weights = Callable[[Batch], jax.Array]  # batch -> [batch]: how much each example counts
@@ -31,6 +32,8 @@ def squared_error(weights: Weights = ones) -> Callable[[jax.Array, Batch], Weigh
     """Half the squared distance of outputs [batch, ...] to batch["y"], summed over trailing axes."""
 
     def loss(outputs: jax.Array, batch: Batch) -> Weighted:
+        if outputs.shape != batch["y"].shape:
+            raise PflError(f"squared_error: expected outputs of y's shape {batch['y'].shape}, got {outputs.shape}")
         error = 0.5 * (outputs - batch["y"].astype(outputs.dtype)) ** 2
         return Weighted(error.reshape(error.shape[0], -1).sum(axis=1), weights(batch))
 

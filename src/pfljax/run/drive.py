@@ -85,11 +85,12 @@ class _Run:
         """Closes the folder, if there is one."""
         wall_seconds = time.perf_counter() - self.begin
         if self.folder:
-            if self.records:
-                self.folder.add_figure("learning_curve", figures.learning_curve(self.records))
+            # The status first: drawing may fail, or be interrupted in its turn.
             self.folder.close(
                 status, compile_seconds=compile_seconds, wall_seconds=wall_seconds, message=message or None
             )
+            if self.records:
+                self.folder.add_figure("learning_curve", figures.learning_curve(self.records))
         return Report(
             status=status,
             path=self.path if self.folder else None,

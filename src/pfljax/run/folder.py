@@ -28,8 +28,16 @@ Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 def choose(config: RunConfig) -> Path:
     """The folder of a run. Raises PflError if it holds something or cannot be made; makes nothing yet."""
-    named = config.out or f"runs/{config.population.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path = Path(named)
+    named = config.out if config.out is not None else f"runs/{config.population.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    if config.out == "" or "\0" in named:
+        raise PflError(f"--out: expected the name of a folder, got {named!r}")
+    try:
+        return _free(Path(named), named)
+    except OSError as error:
+        raise PflError(f"--out: expected a folder that can be made, got {named!r}: {error.strerror}") from error
+
+
+def _free(path: Path, named: str) -> Path:
     if path.is_dir() and any(path.iterdir()):
         raise PflError(f"--out: expected a new or empty folder, got {named!r}, which holds files; name another one")
     above = next(each for each in (path, *path.absolute().parents) if each.exists())
@@ -83,8 +91,9 @@ class Folder:
 
     def add_rounds(self, records: tuple[dict, ...]) -> None:
         """Appends to rounds.jsonl and flushes."""
-        with (self.path / "rounds.jsonl").open("a", encoding="utf-8") as file:
-            file.writelines(to_json(record) + "\n" for record in records)
+        lines = "".join(to_json(record) + "\n" for record in records)
+        with (self.path / "rounds.jsonl").open("ab", buffering=0) as file:
+            file.write(lines.encode())  # one system call: whole lines or none
 
     def close(self, status: Status, *, compile_seconds: float, wall_seconds: float, message: str | None = None) -> None:
         """Writes down how the run ended."""
@@ -102,7 +111,6 @@ class Folder:
         summary = {
             "metric": evaluation.metric,
             "hurt_against": evaluation.against,
-            "steps": {entry.name: entry.steps for entry in evaluation.entries},
             "rows": evaluation.rows(),
             "verdict": verdict,
             "seconds": seconds,

@@ -4,15 +4,16 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import optax
 
 from pfljax import keys
-from pfljax.algorithms import local_only
 from pfljax.data import Population
 from pfljax.engine import Block, Result, rounds
-from pfljax.evaluate import Curve, Entry, Evaluation, constant, curve, donors, untrained
+from pfljax.engine.place import place
+from pfljax.evaluate import Curve, Entry, Evaluation, alone, constant, curve, donor
 from pfljax.run.config import FinetuneConfig, RunConfig
-from pfljax.types import Algorithm, Model, Vars
+from pfljax.types import Algorithm, Vars
 
 WARMUP, FEDAVG, EVALUATION = "warmup", "fedavg", "evaluation"
 CONSTANT, ALONE, SHARED, FINETUNED, DONOR = (
@@ -97,7 +98,7 @@ def job(config: RunConfig) -> Iterator[Event]:
         tuned = yield from train(config.algorithm.name, personal, config.rounds, second, start)
 
     begin = time.perf_counter()
-    evaluation = yield from _evaluate(config, model, population, shared, tuned)
+    evaluation = yield from _evaluate(config, population, shared, tuned)
     seconds[EVALUATION] = time.perf_counter() - begin
     yield Finished(evaluation, config.algorithm.title, seconds)
 
@@ -123,11 +124,11 @@ def _rounds(algorithm, population, config: RunConfig, num_rounds: int, seed: key
 
 def _recorded(phase: str, blocks: Iterator[Block]) -> Generator[Event, None, Result]:
     """Yields the records of every block; returns the last block's result."""
-    results = []
+    block = None
     for block in blocks:
-        results = [block.result()]
-        yield Trained(phase, tuple({"phase": phase} | record for record in results[0].records[block.first_round :]))
-    return results[0]
+        yield Trained(phase, tuple({"phase": phase} | record for record in block.records))
+    assert block is not None
+    return block.result()
 
 
 def marks(most_steps: int) -> tuple[int, ...]:
@@ -140,25 +141,27 @@ def marks(most_steps: int) -> tuple[int, ...]:
 
 
 def _evaluate(
-    config: RunConfig, model: Model, population: Population, shared: Result, tuned: Result | None
+    config: RunConfig, population: Population, shared: Result, tuned: Result | None
 ) -> Generator[Event, None, Evaluation]:
     """Every client's figures; `shared` is what FedAvg left, `tuned` the personalized algorithm if it is another."""
     seen, adapt, local = shared.seen, config.adapt, config.local
+    placed = place(population, shared.mesh)
     yield Started(EVALUATION, 4 + (tuned is not None))
 
     def chosen(name: str, made: Curve) -> Generator[Event, None, Entry]:
         yield Evaluated(made)
-        return Entry(name, made, made.choose(seen))
+        return Entry.chosen(name, made, seen)
 
-    frequencies = yield from chosen(CONSTANT, curve(constant(shared, population), population, (0,)))
-    alone = untrained(shared, local_only(model, optax.sgd(local.lr), steps=1, batch=local.batch))
+    frequencies = yield from chosen(CONSTANT, curve(constant(shared, population), population, (0,), placed=placed))
     alone_marks = tuple(sorted({local.most_steps // 2, local.most_steps}))
-    trained_alone = yield from chosen(ALONE, curve(alone, population, alone_marks, name="local_only"))
-    finetuned = yield from chosen(FINETUNED, curve(shared, population, marks(adapt.most_steps)))
-    entries = [frequencies, trained_alone, Entry(SHARED, finetuned.curve, 0), finetuned]  # no step yet: the shared one
+    unaided = alone(shared, optax.sgd(local.lr), local.batch)
+    trained_alone = yield from chosen(ALONE, curve(unaided, population, alone_marks, placed=placed))
+    finetuned = yield from chosen(FINETUNED, curve(shared, population, marks(adapt.most_steps), placed=placed))
+    no_step = Entry(SHARED, finetuned.curve, np.zeros(len(seen), int))  # the fine-tuning's start is the shared model
+    entries = [frequencies, trained_alone, no_step, finetuned]
     if tuned is not None:
-        made = curve(tuned, population, marks(adapt.most_steps))
+        made = curve(tuned, population, marks(adapt.most_steps), placed=placed)
         entries.append((yield from chosen(config.algorithm.title, made)))
-    other = curve(shared, population, (finetuned.steps,), teachers=donors(shared), name="donor")
-    entries.append((yield from chosen(DONOR, other)))
+    entries.append(donor(DONOR, shared, population, finetuned, placed))
+    yield Evaluated(entries[-1].curve)
     return Evaluation(tuple(entries), SHARED, shared.ids, seen, population.sizes("test"))

@@ -3,11 +3,12 @@
 import numpy as np
 from rich.table import Table
 
+from pfljax import keys
 from pfljax.evaluate import Evaluation
 from pfljax.run.job import FINETUNED
 
 SIGNIFICANT = 0.05
-COLUMNS = ("model", "clients", "steps", "mean", "p10", "p90", "worst", "hurt")
+COLUMNS = ("model", "clients", "steps", "mean", "weighted_mean", "std", "p10", "p90", "worst", "hurt")
 
 
 def verdict(evaluation: Evaluation, personal: str) -> str:
@@ -37,7 +38,7 @@ def _compared(evaluation: Evaluation, name: str, other: str, is_seen: bool) -> s
 
 def sign_flip_chance(gain: np.ndarray, num_flips: int = 10_000) -> float:
     """How often a mean this far from 0 comes up if every client's gain could as well have had the other sign."""
-    signs = np.random.default_rng(0).choice([-1.0, 1.0], (num_flips, len(gain)))
+    signs = keys.host(0, "sign flips").choice([-1.0, 1.0], (num_flips, len(gain)))
     # The flip that was observed counts too, so that the answer is never 0.
     num_as_far = 1 + int(np.sum(np.abs(signs @ gain) >= np.abs(gain.sum()) - 1e-9))
     return num_as_far / (num_flips + 1)
@@ -54,7 +55,7 @@ def table(evaluation: Evaluation) -> Table:
     """The rows of an evaluation for a terminal."""
     made = Table(
         title=f"test {evaluation.metric} per client",
-        caption=f"steps: chosen on seen clients' validation rows; hurt: worse than {evaluation.against}",
+        caption=f"steps: chosen on validation rows; hurt: worse than {evaluation.against}",
         title_justify="left",
         caption_justify="left",
     )
