@@ -58,7 +58,7 @@ def test_statistics_and_dropout_give_the_reference(devices):
     algorithm = ALGORITHMS["fedavg"](batch_norm_model(population))
     server, *_ = reference.simulate(algorithm, population, cohort=COHORT, rounds=2, seed=1)
     result = pfl.simulate(algorithm, population, cohort=COHORT, rounds=2, seed=1, devices=devices, width=2)
-    close(result.server, server)
+    close(result.server, server, 2e-4)  # a batch of two rows divides by a tiny deviation, which magnifies rounding
     assert np.abs(np.asarray(result.vars.stats["norm"]["mean"])).max() > 0
 
 

@@ -20,7 +20,7 @@ def evaluation(num_clients: int, num_seen: int) -> Evaluation:
 
     def entry(name, shift):
         values = {split: {"accuracy": generator.random((1, num_clients)) / 2 + shift} for split in ("test",)}
-        return Entry(name, Curve(name, (0,), values, {"accuracy": "higher"}), np.zeros(len(test), int))
+        return Entry(name, Curve(name, (0,), values, {"accuracy": "higher"}), np.zeros(num_clients, int))
 
     entries = (entry("FedAvg shared", 0.0), entry("mine", 0.2))
     ids = tuple(map(str, range(num_clients)))
