@@ -15,9 +15,7 @@ SEEN = np.arange(30) < 10
 def evaluation(seen=SEEN, better="higher", **figures) -> Evaluation:
     def entry(name, test):
         test = np.broadcast_to(np.asarray(test, float), (1, 30))
-        return Entry(
-            name, Curve(name, (0,), {"test": {"accuracy": test}}, {"accuracy": better}), np.zeros(30, int)
-        )
+        return Entry(name, Curve(name, (0,), {"test": {"accuracy": test}}, {"accuracy": better}), np.zeros(30, int))
 
     names = {"shared": "FedAvg shared", "tuned": "FedAvg fine-tuned", "mine": "MAML personalized"}
     entries = tuple(entry(names[name], test) for name, test in figures.items())

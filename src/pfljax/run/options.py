@@ -52,9 +52,17 @@ def _parsed(default: RunConfig, words: list[str], prog: str) -> RunConfig:
         raise _reason(stop, box.getvalue()) from None
     if unknown:
         word = unknown[0].split("=")[0]
-        hint = nearest(word.replace("_", "-"), known) or "; see pfljax run --help"
+        hint = _hint(word, known)
         raise PflError(f"option: expected one that {prog} has, got {word!r}{hint}")
     return config
+
+
+def _hint(word: str, known: list[str]) -> str:
+    if word in PRESETS:
+        return f"; the preset comes first: pfljax run {word} ..."
+    if word == "--algorithm":
+        return f"; name one as {CHOICE}NAME, e.g. {CHOICE}ditto"
+    return nearest(word.replace("_", "-"), known) or "; see pfljax run --help"
 
 
 def _reason(stop: SystemExit, box: str) -> PflError:
@@ -64,9 +72,10 @@ def _reason(stop: SystemExit, box: str) -> PflError:
         if isinstance(cause, PflError):
             return cause
         cause = cause.__context__
-    lines = [line.strip("│ ") for line in box.splitlines() if line.startswith("│")]
-    rule = next((index for index, line in enumerate(lines) if line.startswith("──")), len(lines))
-    said = " ".join(lines[:rule]) or box.strip().replace("\n", " ")
+    # The box has a title, what was wrong, and where to find help; drawn with lines, or in ASCII on a poor terminal.
+    lines = [line for line in (line.strip("│|╭╮╰╯─+- ") for line in box.splitlines()) if line][1:]
+    help_from = next((index for index, line in enumerate(lines) if line.startswith("For full help")), len(lines))
+    said = " ".join(lines[:help_from]) or box.strip().replace("\n", " ")
     said = re.sub(r"^Error parsing (--\S+): ", r"\1: ", said)
     said = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"expected a whole number, got \1", said)
     said = re.sub(r"could not convert string to float: (.*)", r"expected a number, got \1", said)
