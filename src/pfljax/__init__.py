@@ -3,7 +3,7 @@
 Importing computes nothing, touches no device and changes no setting.
 """
 
-from pfljax import algorithms, data, models
+from pfljax import algorithms, data, models, upload
 from pfljax.engine import Block, Diverged, Result, debug, rounds, use_cores
 from pfljax.errors import PflError
 from pfljax.evaluate import Evaluation, evaluate
@@ -25,5 +25,6 @@ __all__ = [
     "models",
     "rounds",
     "simulate",
+    "upload",
     "use_cores",
 ]

@@ -101,9 +101,11 @@ def _use_cores() -> None:
 
 def _interrupted(report: "Report") -> int:
     """Says what is in the folder."""
-    figure = ", figures/learning_curve.png" if report.num_rounds else ""
-    left = f"; {report.path} has manifest.json, {report.num_rounds} rounds in rounds.jsonl{figure}"
-    print(f"pfljax: interrupted{left if report.path else ' before anything was written'}", file=sys.stderr)
+    if report.path is None:
+        print("pfljax: interrupted before anything was written", file=sys.stderr)
+        return INTERRUPTED
+    files = sorted(str(each.relative_to(report.path)) for each in report.path.rglob("*") if each.is_file())
+    print(f"pfljax: interrupted; {report.path} has {report.num_rounds} rounds: {', '.join(files)}", file=sys.stderr)
     return INTERRUPTED
 
 

@@ -1,8 +1,9 @@
 """The one exception that users are meant to read."""
 
 import difflib
-import numbers
 from collections.abc import Iterable
+
+import numpy as np
 
 
 class PflError(ValueError):
@@ -21,9 +22,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def whole(name: str, value: object, least: int = 1) -> int:
     """`value` as an int. Raises PflError unless it is a whole number of at least `least` that an int32 holds."""
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_whole or int(value) < least:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
         raise PflError(f"{name}: expected a whole number of at least {least}, got {value!r}")
-    if int(value) >= 2**31:
+    if value >= 2**31:
         raise PflError(f"{name}: expected a whole number below 2**31, got {value!r}")
     return int(value)

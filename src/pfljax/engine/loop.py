@@ -25,6 +25,7 @@ from pfljax.engine.start import fresh_clients, initial_server
 from pfljax.errors import PflError, whole
 from pfljax.plan import Plan, Planner, hold_out
 from pfljax.types import Algorithm, Census, Tree, Vars
+from pfljax.upload import Transform
 
 MAX_ROUNDS = 100  # a plan has room for as many, so that blocks of any length share one program
 BLOCK_SECONDS = 2.0  # a block's length in time, so that progress, interrupts and preemptions are met soon
@@ -65,6 +66,7 @@ def rounds(
     seed: int | keys.Seeds = 0,
     unseen: float = 0.2,
     params: Vars | Tree | None = None,
+    upload: Transform | None = None,
     devices: int | None = None,
     width: int | str = "auto",
     block: int | str = "auto",
@@ -76,6 +78,7 @@ def rounds(
     seed:    one integer, or `pfl.Seeds(split, sampling, model)`
     unseen:  the share of clients that is never trained on
     params:  where to start instead of model.init: a `Vars`, or a tree of params
+    upload:  what happens to each client's upload before it is summed, e.g. `pfl.upload.clip(1.0)`
     devices: how many to use (None: all); width: clients side by side on one device
     block:   rounds a dispatch; "auto" aims at two seconds. pause_every: no block runs past a multiple of it
     on_nonfinite: "stop" raises `Diverged`, with the result so far; "drop" leaves such updates out of the sum
@@ -98,7 +101,7 @@ def rounds(
     steps, cost = algorithm.steps(sizes), algorithm.cost(sizes)
     planner = Planner(np.flatnonzero(seen), steps, cost, cohort, mesh.size, lanes, seeds.sampling)
     census = Census(population.num_clients, seen, sizes)
-    job = _Job(algorithm, population, census, planner, seeds, mesh, on_nonfinite)
+    job = _Job(algorithm, population, census, planner, seeds, mesh, upload, on_nonfinite)
     return _run(job, params, rounds, block, pause_every)
 
 
@@ -112,6 +115,7 @@ class _Job:
     planner: Planner
     seeds: keys.Seeds
     mesh: Mesh
+    upload: Transform | None
     on_nonfinite: OnNonfinite
 
     def begin(self, params: Vars | Tree | None) -> Carry:
@@ -127,7 +131,7 @@ class _Job:
         """(carry, plan) -> (carry, client info, server info), not waited for."""
         of, mesh = self.algorithm, self.mesh
         most = max_count(self.population)
-        spec = Spec(of.send, of.init_client, of.passes, mesh.size, self.on_nonfinite, most)
+        spec = Spec(of.send, of.init_client, of.passes, self.upload, mesh.size, self.on_nonfinite, most)
         placed = place(self.population, mesh)
         key = jax.device_put(keys.use(keys.root(self.seeds.model), "clients"), replicated(mesh))
         return lambda carry, plan: run_block(carry, placed, *_on_devices(plan, mesh), key, spec=spec, mesh=mesh)

@@ -15,6 +15,7 @@ from pfljax.engine.place import max_count, placed_on_host, shard_of
 from pfljax.engine.start import initial_server
 from pfljax.plan import Planner, hold_out
 from pfljax.types import Aggregate, Algorithm, Census, Tree
+from pfljax.upload.transforms import Transform, applied
 
 
 def simulate(
@@ -26,6 +27,7 @@ def simulate(
     seed: int | keys.Seeds = 0,
     unseen: float = 0.2,
     params: Tree = None,
+    upload: Transform | None = None,
 ) -> tuple[Tree, dict[int, Tree], list[dict[int, dict]]]:
     """(server, {row: client state}, one {row: Info} a round). Arguments as in `pfljax.simulate`."""
     seeds, sizes = keys.seeds(seed), population.sizes("train")
@@ -48,15 +50,15 @@ def simulate(
                 key_client = keys.client(key_pass, round, jnp.int32(row))
                 sent = send(server, jnp.int32(row))
                 mine = kept.get(int(row), init_client(keys.use(key_client, "init"), sent))
-                upload, kept[int(row)], seen_info = client(
+                like, kept[int(row)], seen_info = client(
                     key_client, sent, mine, placed, jnp.int32(row), jnp.int32(steps[row])
                 )
-                like = upload
-                uploads.append(contribution(upload, jnp.bool_(True)))
+                like = applied(upload, keys.use(key_client, "upload"), like)
+                uploads.append(contribution(like, jnp.bool_(True)))
                 info[int(row)] |= seen_info
             total = uploads[0]
-            for upload in uploads[1:]:
-                total = jax.tree.map(jnp.add, total, upload)
+            for addend in uploads[1:]:
+                total = jax.tree.map(jnp.add, total, addend)
             count = jnp.float32(len(rows))
             aggregate = Aggregate(finish(total, like), count, count)
             server, _ = server_step(keys.use(keys.at(key_pass, round), "server"), server, aggregate)

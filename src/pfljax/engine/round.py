@@ -19,6 +19,7 @@ from pfljax.engine.exchange import fetch, store
 from pfljax.engine.place import Placed, shard_of
 from pfljax.errors import PflError
 from pfljax.types import Aggregate, Array, Info, Key, Tree
+from pfljax.upload.transforms import Transform, applied
 
 OnNonfinite = Literal["stop", "drop"]
 
@@ -29,6 +30,7 @@ class Spec(NamedTuple):
     send: Callable
     init_client: Callable
     passes: tuple[tuple[Callable, Callable], ...]
+    upload: Transform | None
     num_devices: int
     on_nonfinite: OnNonfinite
     max_count: int
@@ -99,6 +101,7 @@ def _run_chunks(spec, client, server, mine, placed, slots, key, round):
         fresh = spec.init_client(keys.use(key_client, "init"), sent)
         start = _choose(state.visited, state.kept, fresh)
         upload, kept, info = client(key_client, sent, start, shard_of(placed, row, steps, spec.max_count))
+        upload = applied(spec.upload, keys.use(key_client, "upload"), upload)
         finite = is_finite((upload, kept, info))
         counts = mask & finite if spec.on_nonfinite == "drop" else mask
         counters = tuple(flag.astype(jnp.float32) for flag in (counts, mask & ~finite, mask))

@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from pfljax.data.embedded import OTHER  # stands for all rare characters: nobody types it, so it is not scored
 from pfljax.data.population import Population
 from pfljax.errors import PflError
 from pfljax.models import losses
 from pfljax.models.adapters import from_nnx
 from pfljax.models.labels import check_labels
 from pfljax.types import Model
-
-OTHER = 1  # the symbol that stands for all rare characters: nobody types it, so it is not scored
 
 
 class CharLm(nnx.Module):

@@ -74,7 +74,9 @@ def _reason(stop: SystemExit, box: str) -> PflError:
         cause = cause.__context__
     # The box has a title, what was wrong, and where to find help; drawn with lines, or in ASCII on a poor terminal.
     lines = [line for line in (line.strip("│|╭╮╰╯─+- ") for line in box.splitlines()) if line][1:]
-    help_from = next((index for index, line in enumerate(lines) if line.startswith("For full help")), len(lines))
+    help_from = next(
+        (index for index, line in enumerate(lines) if line.startswith(("Argument help", "For full help"))), len(lines)
+    )
     said = " ".join(lines[:help_from]) or box.strip().replace("\n", " ")
     said = re.sub(r"^Error parsing (--\S+): ", r"\1: ", said)
     said = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"expected a whole number, got \1", said)
