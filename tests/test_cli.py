@@ -112,7 +112,7 @@ def test_interrupt_leaves_a_valid_folder(capsys, tmp_path, monkeypatch):
     assert code == 130
     num_rounds = len((tmp_path / "out" / "rounds.jsonl").read_text().splitlines())
     assert num_rounds >= 1
-    assert f"{num_rounds} rounds in rounds.jsonl, figures/learning_curve.png" in err
+    assert f"{num_rounds} rounds: figures/learning_curve.png, manifest.json, rounds.jsonl" in err
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["status"] == "interrupted"
     assert (tmp_path / "out" / "figures" / "learning_curve.png").exists()
     assert not (tmp_path / "out" / "summary.json").exists()
@@ -122,7 +122,7 @@ def test_interrupt_before_the_first_round(capsys, tmp_path, monkeypatch):
     interrupt_at(monkeypatch, Started)
     code, err = outcome(capsys, *SMALL, "--out", str(tmp_path / "out"))
     assert code == 130
-    assert "0 rounds in rounds.jsonl" in err
+    assert "0 rounds: manifest.json, rounds.jsonl" in err
     assert (tmp_path / "out" / "rounds.jsonl").read_text() == ""
     assert not (tmp_path / "out" / "figures").exists()
 
@@ -188,6 +188,7 @@ def test_a_real_interrupt(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.startswith("pfljax: interrupted; out has manifest.json")
+    assert err.startswith("pfljax: interrupted; out has ")
+    assert "manifest.json" in err
     assert err.count("\n") == 1
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["status"] == "interrupted"
