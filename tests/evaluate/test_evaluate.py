@@ -155,12 +155,15 @@ def test_steps_cannot_be_chosen_without_validation_rows(model):
     assert curve(result, population, (1,)).choose(result.seen) == 0
 
 
-def test_each_group_has_its_own_number_of_steps():
-    seen = np.array([True, True, False])
-    made = made_up([[0.1, 0.1, 0.9], [0.9, 0.9, 0.1]], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
-    entry = Entry.chosen("own", made, seen)
-    np.testing.assert_array_equal(entry.steps, [1, 1, 0])
-    np.testing.assert_array_equal(entry.test(), [4.0, 5.0, 3.0])
+def test_one_number_of_steps_for_all_unless_clients_keep_state(population, model, finetuned):
+    """Unseen clients of a stateful method start fresh: theirs is chosen on their own validation rows."""
+    kept = pfl.simulate(ALGORITHMS["ditto"](model), population, **ARGUMENTS | {"rounds": 1})
+    seen = kept.seen
+    validation = np.where(seen, [[0.1], [0.9]], [[0.9], [0.1]])
+    made = made_up(validation, [np.arange(10.0), np.arange(10.0) + 100])
+    np.testing.assert_array_equal(Entry.chosen("own", made, kept).steps, seen)
+    np.testing.assert_array_equal(Entry.chosen("own", made, kept).test(), np.arange(10.0) + 100 * seen)
+    assert Entry.chosen("own", made, finetuned).steps.all()
 
 
 def made_up(validation, test, better="higher", marks=(0, 1)):

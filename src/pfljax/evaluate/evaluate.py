@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from pfljax.data.population import Population
@@ -14,23 +15,24 @@ from pfljax.local import Optimizer
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """One line of a comparison: a curve, read at one mark for seen and at one for unseen clients.
-
-    Each group's mark is chosen on its own validation rows: a method that keeps state meets seen clients half adapted
-    and unseen ones fresh, and one number of steps cannot suit both. index: [client] positions in curve.marks.
-    """
+    """One line of a comparison: a curve, and where each client reads it. index: [client] positions in curve.marks."""
 
     name: str
     curve: Curve
     index: np.ndarray
 
     @staticmethod
-    def chosen(name: str, curve: Curve, seen: np.ndarray) -> "Entry":
-        """The entry at the marks that validation rows choose. seen: [client] bool."""
-        index = np.zeros(len(seen), int)
-        for group in (seen, ~seen):
-            if group.any():
-                index[group] = curve.choose(group)
+    def chosen(name: str, curve: Curve, result: Result) -> "Entry":
+        """The entry at the number of steps that seen clients' validation rows choose, one for everybody.
+
+        Where clients keep state, unseen ones start from elsewhere than seen ones, who are half adapted already: then
+        each group has a number of its own, chosen on its own validation rows.
+        """
+        seen, index = result.seen, np.zeros(len(result.seen), int)
+        if not jax.tree.leaves(result.clients.kept):
+            return Entry(name, curve, index + curve.choose(seen))
+        for group in filter(np.any, (seen, ~seen)):
+            index[group] = curve.choose(group)
         return Entry(name, curve, index)
 
     @property
@@ -139,14 +141,17 @@ def evaluate(
     another client's data, which should not help.
     """
     seen, placed = result.seen, place(population, result.mesh)
-    made = {
-        "local only": curve(alone(result, local_opt, local_batch), population, local_marks or marks, placed=placed),
-        "shared": curve(shared(result), population, (0,), placed=placed),
-        "personalized": curve(result, population, marks, placed=placed),
+    compared = {
+        "local only": (alone(result, local_opt, local_batch), local_marks or marks),
+        "shared": (shared(result), (0,)),
+        "personalized": (result, marks),
     }
     if _has_classes(population):
-        made = {"constant": curve(constant(result, population), population, (0,), placed=placed)} | made
-    entries = [Entry.chosen(name, curve, seen) for name, curve in made.items()]
+        compared = {"constant": (constant(result, population), (0,))} | compared
+    entries = [
+        Entry.chosen(name, curve(each, population, its_marks, placed=placed), each)
+        for name, (each, its_marks) in compared.items()
+    ]
     entries.append(donor("donor", result, population, entries[-1], placed))
     return Evaluation(tuple(entries), "shared", result.ids, seen, population.sizes("test"))
 

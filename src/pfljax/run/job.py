@@ -148,20 +148,19 @@ def _evaluate(
     placed = place(population, shared.mesh)
     yield Started(EVALUATION, 4 + (tuned is not None))
 
-    def chosen(name: str, made: Curve) -> Generator[Event, None, Entry]:
+    def chosen(name: str, result: Result, steps: tuple[int, ...]) -> Generator[Event, None, Entry]:
+        made = curve(result, population, steps, placed=placed)
         yield Evaluated(made)
-        return Entry.chosen(name, made, seen)
+        return Entry.chosen(name, made, result)
 
-    frequencies = yield from chosen(CONSTANT, curve(constant(shared, population), population, (0,), placed=placed))
-    alone_marks = tuple(sorted({local.most_steps // 2, local.most_steps}))
+    frequencies = yield from chosen(CONSTANT, constant(shared, population), (0,))
     unaided = alone(shared, optax.sgd(local.lr), local.batch)
-    trained_alone = yield from chosen(ALONE, curve(unaided, population, alone_marks, placed=placed))
-    finetuned = yield from chosen(FINETUNED, curve(shared, population, marks(adapt.most_steps), placed=placed))
+    by_itself = yield from chosen(ALONE, unaided, tuple(sorted({local.most_steps // 2, local.most_steps})))
+    finetuned = yield from chosen(FINETUNED, shared, marks(adapt.most_steps))
     no_step = Entry(SHARED, finetuned.curve, np.zeros(len(seen), int))  # the fine-tuning's start is the shared model
-    entries = [frequencies, trained_alone, no_step, finetuned]
+    entries = [frequencies, by_itself, no_step, finetuned]
     if tuned is not None:
-        made = curve(tuned, population, marks(adapt.most_steps), placed=placed)
-        entries.append((yield from chosen(config.algorithm.title, made)))
+        entries.append((yield from chosen(config.algorithm.title, tuned, marks(adapt.most_steps))))
     entries.append(donor(DONOR, shared, population, finetuned, placed))
     yield Evaluated(entries[-1].curve)
     return Evaluation(tuple(entries), SHARED, shared.ids, seen, population.sizes("test"))

@@ -50,7 +50,7 @@ PRESETS = {
             cohort=16,
             warmup=WarmupConfig(lr=0.3, batch=32),
             algorithm=PerFedAvgConfig(lr=0.1, inner_lr=0.1, batch=32),
-            adapt=AdaptConfig(batch=32),
+            adapt=AdaptConfig(lr=0.1, batch=32),
             local=LocalConfig(lr=0.3, batch=32),
         ),
         (PerFedAvgConfig(lr=0.1, inner_lr=0.1, batch=32), DittoConfig(lr=0.3, batch=32), FinetuneConfig()),
