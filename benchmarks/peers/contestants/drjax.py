@@ -1,0 +1,1 @@
+"""drjax: FedAvg in its primitives, jitted, the clients' axis sharded over one CPU device per core."""
