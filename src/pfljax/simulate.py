@@ -1,42 +1,83 @@
 """`simulate`: all the rounds, and the figures to choose by on the way."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any, overload
 
 import numpy as np
 
+from pfljax import keys
 from pfljax.data.population import Population
+from pfljax.engine.loop import sweep
 from pfljax.engine.loop import rounds as run_rounds
 from pfljax.engine.result import Result
-from pfljax.errors import whole
+from pfljax.errors import PflError, whole
 from pfljax.evaluate import curve, shared
 from pfljax.types import Algorithm
 
 
+@overload
 def simulate(
-    algorithm: Algorithm, population: Population, *, rounds: int, eval_every: int | None = None, **arguments
-) -> Result:
+    algorithm: Algorithm, population: Population, *, rounds: int, eval_every: int | None = None, **arguments: Any
+) -> Result: ...
+
+
+@overload
+def simulate(
+    algorithm: Algorithm,
+    population: Population,
+    *,
+    rounds: int,
+    seeds: Sequence[int | keys.Seeds],
+    hyper: Mapping[str, Sequence[float]] | None = None,
+    eval_every: int | None = None,
+    **arguments: Any,
+) -> tuple[Result, ...]: ...
+
+
+def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_every=None, **arguments):
     """Runs all the rounds and returns the result. `arguments` are those of `pfljax.rounds`, `cohort` among them.
 
+    seeds: several runs in one program, one for each seed, e.g. `range(10)`; returns a tuple with a result of each.
+    hyper: {name: values} of the algorithm's scalars (`algorithm.hyper`), the first values together, then the second,
+    and so on; each such setting is run with every seed, the first setting's seeds first. A run of several that
+    diverges stops alone; its result says so in `diverged`.
     eval_every: after so many rounds, each time, the record of the round gets `validation_<metric>`, the mean over
     seen clients of the shared model's validation figures. Test rows are not looked at.
 
     >>> import pfljax as pfl
     >>> clients = {i: {"x": np.full((8, 2), i, np.float32), "y": np.arange(8) % 2} for i in range(4)}
     >>> people = pfl.data.Population.from_clients(clients, about=pfl.data.About(num_classes=2))
-    >>> result = pfl.simulate(pfl.algorithms.fedavg(pfl.models.mlp(people, [4])), people, cohort=2, rounds=3)
+    >>> algorithm = pfl.algorithms.fedavg(pfl.models.mlp(people, [4]))
+    >>> result = pfl.simulate(algorithm, people, cohort=2, rounds=3)
     >>> len(result.records)
     3
+    >>> len(pfl.simulate(algorithm, people, cohort=2, rounds=3, seeds=range(5)))
+    5
     """
     if eval_every is not None:
         whole("eval_every", eval_every)
-    figures, block = {}, None
-    for block in run_rounds(algorithm, population, rounds=rounds, pause_every=eval_every, **arguments):
-        done = block.first_round + block.num_rounds
-        if eval_every is not None and done % eval_every == 0:
-            figures[done - 1] = _validation(block.result(), population)
-    assert block is not None
-    result = block.result()
-    return replace(result, records=tuple(record | figures.get(record["round"], {}) for record in result.records))
+    if seeds is None:
+        if hyper is not None:
+            raise PflError("hyper: expected seeds beside it, got none; pass seeds=[0], say")
+        blocks = ((block,) for block in run_rounds(algorithm, population, rounds=rounds, pause_every=eval_every, **arguments))
+    else:
+        if "seed" in arguments:
+            raise PflError("seed: expected either seed or seeds, got both; leave one out")
+        blocks = sweep(
+            algorithm, population, rounds=rounds, seeds=seeds, hyper=hyper, pause_every=eval_every, **arguments
+        )
+    made, figures = (), {}
+    for made in blocks:
+        for run, block in enumerate(made):
+            done = block.first_round + block.num_rounds
+            if eval_every is not None and block.num_rounds and done % eval_every == 0:
+                figures[run, done - 1] = _validation(block.result(), population)
+    results = [
+        replace(each, records=tuple(record | figures.get((run, record["round"]), {}) for record in each.records))
+        for run, each in enumerate(block.result() for block in made)
+    ]
+    return results[0] if seeds is None else tuple(results)
 
 
 def _validation(result: Result, population: Population) -> dict[str, float]:

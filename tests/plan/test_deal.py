@@ -6,9 +6,24 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pfljax.plan.deal import capacity, deal
+from pfljax.plan import deal as deal_module
+from pfljax.plan.deal import capacity
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=50)
+
+
+def deal(cost: np.ndarray, num_devices: int, width: int, capacity: int) -> list[list[np.ndarray]]:
+    """Positions of the cohort as device -> chunks -> positions."""
+    dealt = deal_module.deal(cost, num_devices, width, capacity)
+    devices: list[list[list[int]]] = [[] for _ in range(num_devices)]
+    for position, device, chunk, lane in zip(*(part.tolist() for part in dealt), strict=True):
+        assert chunk in (len(devices[device]) - 1, len(devices[device])), "chunks of a device come one after another"
+        if chunk == len(devices[device]):
+            devices[device].append([])
+        assert lane == len(devices[device][chunk]), "lanes fill from the first"
+        devices[device][chunk].append(position)
+    return [[np.array(chunk) for chunk in chunks] for chunks in devices]
+
 
 costs = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 

@@ -1,5 +1,6 @@
 """How uploads become what the server sees."""
 
+from pfljax.aggregate.reduction import Kind, Reduction, reduction
 from pfljax.aggregate.streaming import contribution, finish
 
-__all__ = ["contribution", "finish"]
+__all__ = ["Kind", "Reduction", "contribution", "finish", "reduction"]

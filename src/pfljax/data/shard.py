@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from pfljax import keys
@@ -68,7 +69,7 @@ class Rows:
             lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(lambda: fn(jnp.int32(0), tile_at(jnp.int32(0))))
         )
         add = lambda index, total: jax.tree.map(jnp.add, total, fn(index, tile_at(index)))
-        return lax.fori_loop(jnp.int32(0), (self.count + tile - 1) // tile, add, zeros)
+        return lax.fori_loop(np.int32(0), (self.count + tile - 1) // tile, add, zeros)
 
     def _take(self, index: jax.Array, mask: jax.Array) -> dict[str, jax.Array]:
         take = lambda array: array.at[self.start + index].get(mode="clip")

@@ -1,8 +1,11 @@
 """The only place with jit, vmap, scans over clients and meshes: executes plans."""
 
+from pfljax.engine.collect import Block
 from pfljax.engine.devices import make_mesh, use_cores
-from pfljax.engine.loop import Block, rounds
+from pfljax.engine.loop import rounds, sweep
 from pfljax.engine.personal import debug
+from pfljax.engine.prepare import prepare
+from pfljax.engine.program import Program
 from pfljax.engine.result import Diverged, Result
 
-__all__ = ["Block", "Diverged", "Result", "debug", "make_mesh", "rounds", "use_cores"]
+__all__ = ["Block", "Diverged", "Program", "Result", "debug", "make_mesh", "prepare", "rounds", "sweep", "use_cores"]

@@ -12,13 +12,17 @@ from jax.sharding import PartitionSpec as P
 from pfljax.engine.devices import AXIS
 from pfljax.engine.place import Placed
 from pfljax.engine.round import Clients, Slots, Spec, run_round
+from pfljax.engine.stream import here, specs
 from pfljax.types import Key, Tree
 
 
 class Carry(NamedTuple):
-    """What goes from round to round. halted: the round whose update was not finite, -1 while all is well."""
+    """What goes from round to round. servers: [run, ...]; clients: kept state.
 
-    server: Tree
+    halted: [run] int32, the round whose update was not finite, -1 while all is well.
+    """
+
+    servers: Tree
     clients: Clients
     halted: jax.Array
 
@@ -37,28 +41,30 @@ def run_block(
 ):
     """(carry, client info, server info) after `num_rounds` rounds.
 
-    slots: the plan, [round, device, chunk, lane] (num_chunks: [round, device]). The number of rounds is dynamic, so
-    a short last block compiles nothing. Info: {name: [round, device * chunk, lane]}, {name: [round]}.
+    slots: the plan, [round, device, chunk, lane] (num_chunks: [round, device]); key: [run]. The number of rounds is
+    dynamic, so a short last block compiles nothing. Info: {name: [round, device * chunk, lane]}, {name: [round, run]}.
     """
 
     def on_device(carry, placed, slots, first_round, num_rounds, key):
         slots = jax.tree.map(lambda leaf: leaf[:, 0], slots)  # [round, ...] of this device
+        placed = here(placed) if spec.is_streamed else placed
 
         def one_round(index, loop):
-            (server, clients, halted), infos, server_infos = loop
+            (servers, clients, halted), infos, server_infos = loop
             now = jax.tree.map(lambda leaf: leaf[index], slots)
-            now = now._replace(num_chunks=jnp.where(halted < 0, now.num_chunks, 0))
-            now = now._replace(mask=now.mask & (halted < 0))
+            is_on = halted < 0
+            now = now._replace(num_chunks=jnp.where(is_on.any(), now.num_chunks, 0))
+            now = now._replace(mask=now.mask & is_on[now.run])
             round = first_round + index
-            server, clients, (info, server_info), is_good = run_round(spec, server, clients, placed, now, key, round)
-            halted = jnp.where((halted < 0) & ~is_good, round, halted)
+            servers, clients, (info, server_info), is_good = run_round(spec, servers, clients, placed, now, key, round)
+            halted = jnp.where(is_on & ~is_good, round, halted)
             put = lambda leaf, new: leaf.at[index].set(new)
             infos, server_infos = jax.tree.map(put, infos, info), jax.tree.map(put, server_infos, server_info)
-            return Carry(server, clients, halted), infos, server_infos
+            return Carry(servers, clients, halted), infos, server_infos
 
         first = jax.tree.map(lambda leaf: leaf[0], slots)
         _, _, shapes, _ = jax.eval_shape(
-            lambda: run_round(spec, carry.server, carry.clients, placed, first, key, first_round)
+            lambda: run_round(spec, carry.servers, carry.clients, placed, first, key, first_round)
         )
         max_rounds = slots.row.shape[0]
         buffers = jax.tree.map(lambda s: jnp.zeros((max_rounds, *s.shape), s.dtype), shapes)
@@ -66,12 +72,12 @@ def run_block(
         return carry, infos, server_infos
 
     by_device: Any = P(None, AXIS)
-    specs: Any = (P(), P(AXIS), P())
-    by_row = Carry(*specs)
+    specs_of_carry: Any = (P(), P(AXIS), P())
+    by_row = Carry(*specs_of_carry)
     return jax.shard_map(
         on_device,
         mesh=mesh,
-        in_specs=(by_row, P(), by_device, P(), P(), P()),
+        in_specs=(by_row, specs(spec.is_streamed), by_device, P(), P(), P()),
         out_specs=(by_row, by_device, P()),
         check_vma=False,  # see engine/round.py
     )(carry, placed, slots, first_round, num_rounds, key)

@@ -52,13 +52,6 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
     return Mesh(np.asarray(devices[:num_devices]), (AXIS,))
 
 
-def auto_width(mesh: Mesh, cohort: int) -> int:
-    """Clients trained side by side on one device: 1 on a CPU, whose caches hold one client's matrices best."""
-    if mesh.devices.flat[0].platform == "cpu":
-        return 1
-    return min(32, -(-cohort // mesh.size))
-
-
 def replicated(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import jax
@@ -55,5 +56,6 @@ def _client(result: Result, client_id: str, key, num_steps: int):
     mine = result.algorithm.init_client(key, sent)
     if jax.tree.leaves(mine) and bool(result.clients.visited[row]):
         mine = jax.tree.map(lambda leaf: jnp.asarray(leaf[row]), result.clients.kept)
-    placed = jax.tree.map(jnp.asarray, placed_on_host(population))
-    return sent, mine, shard_of(placed, jnp.int32(row), jnp.int32(num_steps), max_count(population))
+    alone = jax.tree.map(jnp.asarray, placed_on_host(population.take([row])))  # nobody else's rows are needed
+    shard = shard_of(alone, jnp.int32(0), jnp.int32(num_steps), max_count(population))
+    return sent, mine, replace(shard, row=jnp.int32(row))

@@ -1,5 +1,6 @@
-"""A population on its devices: raw rows, replicated, and where each client's rows begin."""
+"""A population on its devices: raw rows, and where each client's rows begin and end."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -14,19 +15,25 @@ from pfljax.errors import PflError
 from pfljax.types import Array, Tree
 
 SPLITS = ("train", "validation", "test")
+ALIGNMENT = 64  # bytes; CPU devices use numpy's memory as it is where it begins at a multiple of this
 
 
 class Placed(NamedTuple):
-    """arrays: {name: [row, ...]}; starts, counts: {split: [client] int32}. All replicated."""
+    """arrays: {name: [row, ...]}; first: [client] int32, where a client's rows begin; ends: [client, split] int32,
+    where its train, validation and test rows end, counted from there.
+    """
 
     arrays: Mapping[str, Array]
-    starts: Mapping[str, Array]
-    counts: Mapping[str, Array]
+    first: Array
+    ends: Array
 
 
 def place(population: Population, mesh: Mesh) -> Placed:
-    """Puts a population on every device of the mesh."""
-    return jax.device_put(placed_on_host(population), replicated(mesh))
+    """Puts a population on every device of the mesh; CPU devices share the host's memory where it is aligned."""
+    host = placed_on_host(population)
+    if mesh.devices.flat[0].platform == "cpu":
+        host = jax.tree.map(aligned, host)
+    return jax.device_put(host, replicated(mesh))
 
 
 def placed_on_host(population: Population) -> Placed:
@@ -35,25 +42,61 @@ def placed_on_host(population: Population) -> Placed:
     Raises PflError beyond 2**31 - 1 rows, which int32 offsets cannot count.
     """
     if population.num_rows > np.iinfo(np.int32).max:
-        raise PflError(f"population: expected at most 2147483647 rows on a device, got {population.num_rows}")
-    spans = {split: population.span(split) for split in SPLITS}
-    starts = {split: start.astype(np.int32) for split, (start, _) in spans.items()}
-    counts = {split: count.astype(np.int32) for split, (_, count) in spans.items()}
-    return Placed({name: _narrow(name, array) for name, array in population.arrays.items()}, starts, counts)
+        raise PflError(
+            f"population: expected at most 2147483647 rows on a device, got {population.num_rows}; "
+            "use examples='streamed'"
+        )
+    arrays = {name: narrow(name, array) for name, array in population.arrays.items()}
+    return Placed(arrays, population.offsets[:-1].astype(np.int32), ends(population))
 
 
-def _narrow(name: str, array: np.ndarray) -> np.ndarray:
+def placed_shapes(population: Population, mesh: Mesh) -> Placed:
+    """What `place` returns, as shapes."""
+    shape = lambda *sizes, dtype=np.int32: jax.ShapeDtypeStruct(sizes, dtype, sharding=replicated(mesh))
+    num_clients = population.num_clients
+    arrays = {name: shape(*array.shape, dtype=narrowed(array.dtype)) for name, array in population.arrays.items()}
+    return Placed(arrays, shape(num_clients), shape(num_clients, len(SPLITS)))
+
+
+def ends(population: Population) -> np.ndarray:
+    """[client, split] int32: where each client's train, validation and test rows end, counted from its first."""
+    return np.column_stack([population.bounds, np.diff(population.offsets)]).astype(np.int32)
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """The array itself if CPU devices can use its memory, else a copy that they can."""
+    if array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous:
+        return array
+    copy = empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Uninitialized memory that CPU devices can use as it is."""
+    num_bytes = math.prod(shape) * dtype.itemsize
+    raw = np.empty(num_bytes + ALIGNMENT, np.uint8)
+    begin = -raw.ctypes.data % ALIGNMENT
+    return raw[begin : begin + num_bytes].view(dtype).reshape(shape)
+
+
+def narrow(name: str, array: np.ndarray) -> np.ndarray:
     """The array in the dtype that devices use; a value that would change on the way is refused."""
-    dtype = jax.dtypes.canonicalize_dtype(array.dtype)
+    dtype = narrowed(array.dtype)
     if dtype == array.dtype:
         return array
     limits = np.finfo(dtype) if array.dtype.kind == "f" else np.iinfo(dtype)
     if array.size and (array.min() < limits.min or array.max() > limits.max):
         raise PflError(
-            f"array {name!r}: expected numbers that fit {np.dtype(dtype)}, got {array.min()} to {array.max()}; "
+            f"array {name!r}: expected numbers that fit {dtype}, got {array.min()} to {array.max()}; "
             "rescale them, or enable 64-bit numbers with jax.config.update('jax_enable_x64', True)"
         )
     return array.astype(dtype)
+
+
+def narrowed(dtype: np.dtype) -> np.dtype:
+    """The dtype that devices use for it."""
+    return np.dtype(jax.dtypes.canonicalize_dtype(dtype))
 
 
 def max_count(population: Population) -> int:
@@ -62,7 +105,9 @@ def max_count(population: Population) -> int:
 
 
 def rows_of(placed: Placed, split: str, row: Array, most: int) -> Rows:
-    return Rows(placed.arrays, placed.starts[split][row], placed.counts[split][row], most)
+    index, end = SPLITS.index(split), placed.ends[row]
+    begin = end[index - 1] if index else 0
+    return Rows(placed.arrays, placed.first[row] + begin, end[index] - begin, most)
 
 
 def shard_of(placed: Placed, row: Array, num_steps: Array, most: int) -> Shard:

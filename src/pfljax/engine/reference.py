@@ -13,7 +13,7 @@ from pfljax.aggregate import contribution, finish
 from pfljax.data.population import Population
 from pfljax.engine.place import max_count, placed_on_host, shard_of
 from pfljax.engine.start import initial_server
-from pfljax.plan import Planner, hold_out
+from pfljax.plan import Sampler, hold_out
 from pfljax.types import Aggregate, Algorithm, Census, Tree
 from pfljax.upload.transforms import Transform, applied
 
@@ -33,7 +33,7 @@ def simulate(
     seeds, sizes = keys.seeds(seed), population.sizes("train")
     seen = hold_out(population, unseen, seeds.split)
     steps, most = algorithm.steps(sizes), max_count(population)
-    planner = Planner(np.flatnonzero(seen), steps, algorithm.cost(sizes), cohort, 1, 1, seeds.sampling)
+    sampler = Sampler(np.flatnonzero(seen), cohort, seeds.sampling)
     census = Census(population.num_clients, seen, sizes)
     server = initial_server(algorithm, census, seeds, params)
     placed = jax.tree.map(jnp.asarray, placed_on_host(population))
@@ -42,7 +42,7 @@ def simulate(
     passes = [(jax.jit(_with_shard(client, most)), jax.jit(server)) for client, server in algorithm.passes]
     kept, infos = {}, []
     for round in range(rounds):
-        rows = planner.sample(round)
+        rows = sampler.sample(round)
         info: dict[int, dict] = {int(row): {} for row in rows}
         for index, (client, server_step) in enumerate(passes):
             key_pass, uploads, like = keys.at(key, index), [], None

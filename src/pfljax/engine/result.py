@@ -8,6 +8,7 @@ from jax.sharding import Mesh
 from pfljax.data.population import Population
 from pfljax.engine.personal import personal
 from pfljax.engine.round import Clients
+from pfljax.engine.stream import Examples
 from pfljax.errors import PflError
 from pfljax.keys import Seeds
 from pfljax.types import Algorithm, Census, Personal, Tree, Vars
@@ -19,6 +20,7 @@ class Result:
 
     server: the algorithm's server state; clients: kept client state, [client, ...]
     records: one dict a round (round, clients, loss, ...); population: the one it was trained on
+    width, examples: how it was run, and is evaluated; diverged: why a run of a sweep stopped early, if it did
     """
 
     algorithm: Algorithm
@@ -30,6 +32,8 @@ class Result:
     seeds: Seeds
     mesh: Mesh
     width: int
+    examples: Examples
+    diverged: str | None = None
 
     def personal(self, client_id: str, steps: int = 0) -> Personal:
         """A client's own model after `steps` adaptation steps on its train rows; `.vars` holds its numbers.
@@ -61,13 +65,6 @@ class Diverged(PflError):
     `result` is the state before that round, with what was recorded.
     """
 
-    def __init__(self, round: int, client_ids: tuple[str, ...], result: Result):
+    def __init__(self, round: int, client_ids: tuple[str, ...], result: Result, message: str):
         self.round, self.client_ids, self.result = round, client_ids, result
-        names = ", ".join(repr(name) for name in client_ids[:3]) + (" ..." if len(client_ids) > 3 else "")
-        clients = f"{len(client_ids)} client{'s' if len(client_ids) > 1 else ''} ({names})"
-        culprit = clients if client_ids else "the server's own step"
-        remedy = "clip gradients, or set on_nonfinite to drop" if client_ids else "or the server's"
-        super().__init__(
-            f"round {round}: expected finite updates, got NaN or infinity from {culprit}; "
-            f"lower the learning rate, {remedy}"
-        )
+        super().__init__(message)

@@ -3,6 +3,8 @@
 Runs inside `shard_map`, with `check_vma=False`: under True a replicated value that meets client data needs a cast,
 or its gradient is summed over devices inside the client loop, which deadlocks when step counts differ; and with
 casts, ordinary user code (scans that start from zeros) is rejected. Tests compare 1, 2 and 8 devices instead.
+
+Several runs of a sweep share the round: servers are [run, ...], a lane says whose it is, and sums are kept per run.
 """
 
 from collections.abc import Callable
@@ -12,16 +14,17 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from pfljax import keys
-from pfljax.aggregate import contribution, finish
+from pfljax import aggregate, keys
 from pfljax.engine.devices import AXIS
 from pfljax.engine.exchange import fetch, store
 from pfljax.engine.place import Placed, shard_of
+from pfljax.engine.runs import add_lanes, each_run, pick, zeros
 from pfljax.errors import PflError
 from pfljax.types import Aggregate, Array, Info, Key, Tree
 from pfljax.upload.transforms import Transform, applied
 
 OnNonfinite = Literal["stop", "drop"]
+GROUP = 16  # chunks that are summed before they enter the round's sum: small numbers meet small numbers
 
 
 class Spec(NamedTuple):
@@ -32,14 +35,18 @@ class Spec(NamedTuple):
     passes: tuple[tuple[Callable, Callable], ...]
     upload: Transform | None
     num_devices: int
+    num_runs: int
+    num_clients: int
     on_nonfinite: OnNonfinite
+    reduction: aggregate.Kind
+    is_streamed: bool
     max_count: int
 
 
 class Clients(NamedTuple):
     """Kept client state: kept [client, ...]; visited [client] bool, False until a client first takes part.
 
-    Both are () for methods that keep nothing.
+    Both are () for methods that keep nothing. In a sweep the client axis holds one run's clients after another's.
     """
 
     kept: Tree
@@ -54,85 +61,116 @@ class Slots(NamedTuple):
     """One device's part of one round's plan: [chunk, lane]; num_chunks scalar."""
 
     row: Array
+    run: Array
     steps: Array
     mask: Array
     num_chunks: Array
 
 
 def run_round(
-    spec: Spec, server: Tree, clients: Clients, placed: Placed, slots: Slots, key: Key, round: jax.Array
+    spec: Spec, servers: Tree, clients: Clients, placed: Placed, slots: Slots, key: Key, round: jax.Array
 ) -> tuple[Tree, Clients, tuple[Info, Info], jax.Array]:
-    """(server, clients, (client info {name: [chunk, lane]}, server info {name: scalar}), is_good).
+    """(servers, clients, (client info {name: [chunk, lane]}, server info {name: [run]}), is_good [run]).
 
-    `is_good` is False when the run is to stop: an update was not finite (unless such are dropped), or the server's
-    own step was not. Then nothing has moved.
+    servers: [run, ...]; key: [run]. `is_good` is False when the run is to stop: an update was not finite (unless such
+    are dropped), or the server's own step was not. Then nothing of that run has moved.
     """
-    flat = jnp.reshape(slots.row, -1)
-    mine = fetch(clients, flat, spec.num_devices)
-    is_good, finite, before = jnp.bool_(True), jnp.ones(slots.row.shape, bool), server
+    owner = jnp.reshape(slots.run * spec.num_clients + slots.row, -1)
+    mine = fetch(clients, owner, spec.num_devices)
+    finite, before = jnp.ones(slots.row.shape, bool), servers
+    is_good = jnp.ones(spec.num_runs, bool)
     infos, server_infos = {}, {}
     for index, (client, server_step) in enumerate(spec.passes):
-        key_pass, now = keys.at(key, index), slots._replace(mask=slots.mask & finite)
-        total, like, mine, info = _run_chunks(spec, client, server, mine, placed, now, key_pass, round)
-        upload, (num_reported, num_bad, num_expected) = _sum_over_devices(total, spec.num_devices)
-        aggregate = Aggregate(finish(upload, like), num_reported, num_expected)
-        moved, server_info = server_step(keys.use(keys.at(key_pass, round), "server"), server, aggregate)
+        key_pass = each_run(lambda key, index=index: keys.at(key, index), spec.num_runs)(key)
+        now = slots._replace(mask=slots.mask & finite)
+        total, like, mine, info = run_chunks(spec, client, servers, mine, placed, now, key_pass, round)
+        total = sum_over_devices(total, spec.num_devices)
+        step = _server_step(spec, server_step, like, round)
+        servers, server_info, is_good = each_run(step, spec.num_runs)(servers, key_pass, total, is_good)
+        if spec.on_nonfinite == "drop":
+            finite = finite & info["finite"]
+        finite_so_far = infos.get("finite", True) & info["finite"]
+        infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
+    kept = slots.mask & finite & is_good[slots.run]
+    updated = store(clients, owner, kept.reshape(-1), mine, spec.num_devices)
+    servers = each_run(choose, spec.num_runs)(is_good, servers, before)
+    return servers, updated, (infos, server_infos), is_good
+
+
+def _server_step(spec: Spec, server_step: Callable, like: Tree, round: jax.Array) -> Callable:
+    """(server, key, (sums, counts), is_good) -> (server, info, is_good) of one run."""
+
+    def step(server, key, total, is_good):
+        sums, (num_reported, num_bad, num_expected) = total
+        upload = aggregate.finish(aggregate.reduction(spec.reduction).read(sums), like)
+        aggregated = Aggregate(upload, num_reported, num_expected)
+        moved, info = server_step(keys.use(keys.at(key, round), "server"), server, aggregated)
         # Nothing moves when nobody reported: a server optimizer's momentum must not either.
         somebody = num_reported > 0
         is_good = is_good & (is_finite(moved) | ~somebody)
         if spec.on_nonfinite == "stop":
             is_good = is_good & (num_bad == 0)
-        else:
-            finite = finite & info["finite"]
-        server = _choose(somebody & is_good, moved, server)
-        finite_so_far = infos.get("finite", True) & info["finite"]
-        infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
-    updated = store(clients, flat, (slots.mask & finite & is_good).reshape(-1), mine, spec.num_devices)
-    return _choose(is_good, server, before), updated, (infos, server_infos), is_good
+        return choose(somebody & is_good, moved, server), info, is_good
+
+    return step
 
 
-def _run_chunks(spec, client, server, mine, placed, slots, key, round):
-    """The client loop: no collective inside. Returns ((sums, counts), uploads' types, state [slot, ...], info)."""
+def run_chunks(spec, client, servers, mine, placed, slots, key, round):
+    """The client loop: no collective inside. Returns ((sums, counts), uploads' types, state [slot, ...], info).
+
+    sums, counts: [run, ...], the sums as the reduction keeps them.
+    """
     width, likes = slots.row.shape[1], []
+    lift, settle, _ = aggregate.reduction(spec.reduction)
 
-    def one(row, steps, mask, state):
-        key_client = keys.client(key, round, row)
-        sent = spec.send(server, row)
+    def one(row, run, steps, mask, state):
+        key_client = keys.client(pick(key, run), round, row)
+        sent = spec.send(pick(servers, run), row)
         fresh = spec.init_client(keys.use(key_client, "init"), sent)
-        start = _choose(state.visited, state.kept, fresh)
+        start = choose(state.visited, state.kept, fresh)
+        steps = jnp.where(mask, steps, 0)
         upload, kept, info = client(key_client, sent, start, shard_of(placed, row, steps, spec.max_count))
         upload = applied(spec.upload, keys.use(key_client, "upload"), upload)
         finite = is_finite((upload, kept, info))
         counts = mask & finite if spec.on_nonfinite == "drop" else mask
         counters = tuple(flag.astype(jnp.float32) for flag in (counts, mask & ~finite, mask))
-        kept = _choose(finite, kept, start)
+        kept = choose(finite, kept, start)
         visited = jax.tree.map(lambda _: jnp.bool_(True), state.visited)
         likes.append(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), upload))
-        return (contribution(upload, counts), counters), Clients(kept, visited), named(info) | {"finite": finite}
+        addend = (lift(aggregate.contribution(upload, counts)), counters)
+        return addend, Clients(kept, visited), named(info) | {"finite": finite}
 
     def chunk(index, carry):
-        total, mine, infos = carry
+        (sums, counts), mine, infos = carry
         take = lambda leaf: lax.dynamic_slice_in_dim(leaf, index * width, width)
         put = lambda leaf, new: lax.dynamic_update_slice_in_dim(leaf, new, index * width, axis=0)
-        lanes = (slots.row[index], slots.steps[index], slots.mask[index], jax.tree.map(take, mine))
+        planned = (slots.row[index], slots.run[index], slots.steps[index], slots.mask[index])
+        lanes = (*planned, jax.tree.map(take, mine))
         if width == 1:  # a batch of one would turn the dynamic step count into a masked loop
             out = jax.tree.map(lambda leaf: leaf[None], one(*jax.tree.map(lambda leaf: leaf[0], lanes)))
-            add = lambda total, new: total + new[0]
         else:
             out = jax.vmap(one)(*lanes)
-            add = lambda total, new: total + new.sum(axis=0)
-        addends, state, info = out
+        (addend, counters), state, info = out
         return (
-            jax.tree.map(add, total, addends),
+            (settle(add_lanes(sums, addend, lanes[1])), add_lanes(counts, counters, lanes[1])),
             jax.tree.map(put, mine, state),
             jax.tree.map(lambda leaf, new: leaf.at[index].set(new), infos, info),
         )
 
-    lane = jax.tree.map(lambda leaf: leaf[0], (slots.row[0], slots.steps[0], slots.mask[0], mine))
+    def group(index, carry):
+        total, mine, infos = carry
+        end = jnp.minimum((index + 1) * GROUP, slots.num_chunks)
+        inner = jax.tree.map(jnp.zeros_like, total)
+        inner, mine, infos = lax.fori_loop(index * GROUP, end, chunk, (inner, mine, infos))
+        sums, counts = jax.tree.map(jnp.add, total, inner)
+        return (settle(sums), counts), mine, infos
+
+    lane = jax.tree.map(lambda leaf: leaf[0], (slots.row[0], slots.run[0], slots.steps[0], slots.mask[0], mine))
     addends, _, info = jax.eval_shape(one, *lane)
-    total = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), addends)
     infos = jax.tree.map(lambda s: jnp.zeros((*slots.row.shape, *s.shape), s.dtype), info)
-    total, mine, infos = lax.fori_loop(jnp.int32(0), slots.num_chunks, chunk, (total, mine, infos))
+    num_groups = (slots.num_chunks + (GROUP - 1)) // GROUP
+    start = (zeros(addends, spec.num_runs), mine, infos)
+    total, mine, infos = lax.fori_loop(jnp.int32(0), num_groups, group, start)
     return total, likes[0], mine, infos
 
 
@@ -154,7 +192,7 @@ def is_finite(tree: Tree) -> jax.Array:
     return jnp.stack(good).all() if good else jnp.bool_(True)
 
 
-def _sum_over_devices(tree: Tree, num_devices: int) -> Tree:
+def sum_over_devices(tree: Tree, num_devices: int) -> Tree:
     """The sum over devices with one all-reduce per dtype: one per leaf costs a tiny model twice the round."""
     if num_devices == 1:
         return tree
@@ -170,5 +208,5 @@ def _sum_over_devices(tree: Tree, num_devices: int) -> Tree:
     return jax.tree.unflatten(structure, summed)
 
 
-def _choose(flag: jax.Array, new: Tree, old: Tree) -> Tree:
+def choose(flag: jax.Array, new: Tree, old: Tree) -> Tree:
     return jax.tree.map(lambda a, b: jnp.where(flag, a, b), new, old)

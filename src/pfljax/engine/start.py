@@ -1,7 +1,5 @@
 """The state before the first round."""
 
-import os
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ from jax.sharding import Mesh
 
 from pfljax import keys
 from pfljax.engine.devices import by_client
+from pfljax.engine.memory import free_bytes, said
 from pfljax.engine.round import Clients
 from pfljax.errors import PflError
 from pfljax.local import paths
@@ -43,21 +42,28 @@ def _same(expected: Vars, got: Vars) -> None:
             raise PflError(f"params: expected the model's {path} to be {shapes[0]}, got {shapes[1]}")
 
 
-def fresh_clients(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Mesh) -> Clients:
-    """Zeros for every client, visited nowhere; the client axis is padded to the mesh."""
+def client_shapes(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Mesh) -> Clients:
+    """The kept state of every client as shapes; the client axis is padded to the mesh. server: arrays or shapes"""
     shape = jax.eval_shape(lambda s: algorithm.init_client(keys.root(0), algorithm.send(s, jnp.int32(0))), server)
     if not jax.tree.leaves(shape):
         return Clients(shape, ())
-    padded = -(-num_clients // mesh.size) * mesh.size
-    needed, free = padded * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shape)), _free_bytes()
-    if needed > free:
+    padded, here = -(-num_clients // mesh.size) * mesh.size, by_client(mesh)
+    kept = jax.tree.map(lambda s: jax.ShapeDtypeStruct((padded, *s.shape), s.dtype, sharding=here), shape)
+    return Clients(kept, jax.ShapeDtypeStruct((padded,), bool, sharding=here))
+
+
+def fresh_clients(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Mesh) -> Clients:
+    """Zeros for every client, visited nowhere.
+
+    Raises PflError if they do not fit into the devices' free memory.
+    """
+    shapes = client_shapes(algorithm, server, num_clients, mesh)
+    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) // mesh.size
+    if needed > (free := free_bytes(mesh)):
         raise PflError(
-            f"{algorithm.name}: expected the kept state of {num_clients} clients to fit into {free / 2**30:.1f} GiB of "
-            f"free memory, got {needed / 2**30:.1f} GiB; use a smaller model, fewer clients or a stateless algorithm"
+            f"{algorithm.name}: expected the kept state of {num_clients} clients to fit into {said(free)} of free "
+            f"memory on each of {mesh.size} devices, got {said(needed)}; use a smaller model, fewer clients or a "
+            "stateless algorithm"
         )
-    kept = jax.tree.map(lambda s: np.zeros((padded, *s.shape), s.dtype), shape)
-    return jax.device_put(Clients(kept, np.zeros(padded, bool)), by_client(mesh))
-
-
-def _free_bytes() -> int:
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    zeros = lambda s: np.zeros(s.shape, s.dtype)
+    return jax.device_put(jax.tree.map(zeros, shapes), by_client(mesh))

@@ -13,9 +13,10 @@ from pfljax import keys
 from pfljax.data.population import Population
 from pfljax.data.shard import Shard
 from pfljax.engine.each import each_client
-from pfljax.engine.place import Placed, max_count, place, rows_of
+from pfljax.engine.place import Placed, max_count, rows_of
 from pfljax.engine.result import Result
 from pfljax.engine.round import Clients
+from pfljax.engine.stream import Stream, examples_of
 from pfljax.errors import PflError
 from pfljax.types import Array, Metric, Personal, Tree
 
@@ -90,13 +91,13 @@ def curve(
     *,
     teachers: np.ndarray | None = None,
     name: str | None = None,
-    placed: Placed | None = None,
+    examples: Placed | Stream | None = None,
 ) -> Curve:
     """Every client's figures after each number of adaptation steps in `marks`, seen or unseen.
 
     teachers: [client] rows whose train rows each client adapts on, from whose kept state (default: its own);
     another client's is the donor control, which tells learning from one's own data apart from learning more.
-    placed: the population on the result's mesh, if it is there already (engine.place.place)
+    examples: the population on the result's mesh, if it is there already (engine.stream.examples_of)
 
     Raises PflError if marks are not increasing from 0 on, or the population is not the result's.
     """
@@ -122,8 +123,11 @@ def curve(
     steps = np.diff(np.asarray((0, *marks), np.int32))
     key = keys.use(keys.root(result.seeds.model), "evaluate")
     cost = marks[-1] * 64 + (population.sizes("validation") + population.sizes("test")) * len(marks)
-    placed = place(population, mesh) if placed is None else placed
-    values = each_client(_probe, spec, (result.server, steps, key), lanes, cost, placed, mesh, result.width)
+    examples = examples_of(population, mesh, result.examples) if examples is None else examples
+    rows = np.stack([everyone, teachers], axis=1)
+    values = each_client(
+        _probe, spec, (result.server, steps, key), lanes, rows, cost, examples, mesh, result.width
+    )
     return Curve(
         name or algorithm.name,
         tuple(marks),

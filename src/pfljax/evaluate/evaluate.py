@@ -6,8 +6,9 @@ import jax
 import numpy as np
 
 from pfljax.data.population import Population
-from pfljax.engine.place import Placed, place
+from pfljax.engine.place import Placed
 from pfljax.engine.result import Result
+from pfljax.engine.stream import Stream, examples_of
 from pfljax.evaluate.baselines import alone, constant, donors, shared
 from pfljax.evaluate.curve import MARKS, Curve, curve
 from pfljax.local import Optimizer
@@ -140,7 +141,7 @@ def evaluate(
     baseline. Controls: the constant prediction (where `y` holds classes) and `donor`, the personalization run on
     another client's data, which should not help.
     """
-    seen, placed = result.seen, place(population, result.mesh)
+    seen, examples = result.seen, examples_of(population, result.mesh, result.examples)
     compared = {
         "local only": (alone(result, local_opt, local_batch), local_marks or marks),
         "shared": (shared(result), (0,)),
@@ -149,17 +150,17 @@ def evaluate(
     if _has_classes(population):
         compared = {"constant": (constant(result, population), (0,))} | compared
     entries = [
-        Entry.chosen(name, curve(each, population, its_marks, placed=placed), each)
+        Entry.chosen(name, curve(each, population, its_marks, examples=examples), each)
         for name, (each, its_marks) in compared.items()
     ]
-    entries.append(donor("donor", result, population, entries[-1], placed))
+    entries.append(donor("donor", result, population, entries[-1], examples))
     return Evaluation(tuple(entries), "shared", result.ids, seen, population.sizes("test"))
 
 
-def donor(name: str, result: Result, population: Population, like: Entry, placed: Placed | None = None) -> Entry:
+def donor(name: str, result: Result, population: Population, like: Entry, examples: Placed | Stream | None = None) -> Entry:
     """The control: as many steps as `like` takes, but on another client's data."""
     marks = tuple(sorted({int(steps) for steps in like.steps}))
-    made = curve(result, population, marks, teachers=donors(result), name=name, placed=placed)
+    made = curve(result, population, marks, teachers=donors(result), name=name, examples=examples)
     return Entry(name, made, np.searchsorted(marks, like.steps))
 
 

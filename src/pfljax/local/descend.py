@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -38,5 +39,5 @@ def descend(gradient: Gradient, optimizer: Optimizer, key: Key, vars: Vars, sent
         return vars, opt_state, total + loss.astype(total.dtype)
 
     carry = (vars, opt.init(vars.params), jnp.zeros(()))
-    vars, _, total = lax.fori_loop(jnp.int32(0), shard.num_steps, step, carry)
+    vars, _, total = lax.fori_loop(np.int32(0), shard.num_steps, step, carry)
     return vars, {"loss": total / jnp.maximum(shard.num_steps, 1).astype(total.dtype)}

@@ -1,6 +1,6 @@
 """Who trains when: plain integers, computed on the host before the device needs them."""
 
 from pfljax.plan.hold_out import hold_out
-from pfljax.plan.plan import Plan, Planner
+from pfljax.plan.plan import Plan, Planner, Sampler
 
-__all__ = ["Plan", "Planner", "hold_out"]
+__all__ = ["Plan", "Planner", "Sampler", "hold_out"]

@@ -1,30 +1,57 @@
 """Which device trains whom, and in which chunk."""
 
 import heapq
+from typing import NamedTuple
 
 import numpy as np
 
 
-def deal(cost: np.ndarray, num_devices: int, width: int, capacity: int) -> list[list[np.ndarray]]:
-    """Positions of a cohort as device -> chunks -> up to `width` positions, so that devices finish together.
+class Dealt(NamedTuple):
+    """Where each client of a cohort stands. All [cohort] int; `order` holds positions in the cohort."""
+
+    order: np.ndarray
+    device: np.ndarray
+    chunk: np.ndarray
+    lane: np.ndarray
+
+
+def deal(cost: np.ndarray, num_devices: int, width: int, capacity: int) -> Dealt:
+    """Deals a cohort out to devices in chunks of `width` clients, so that devices finish together.
 
     cost: [cohort] int, what each client takes. Chunks are cut from the cohort in falling order of cost, for a
     chunk takes as long as its longest member, and go to the least loaded device that has room (longest
     processing time first, Graham 1969). No device gets more than `capacity` chunks.
     """
     order = np.argsort(-cost, kind="stable")
-    chunks = [order[begin : begin + width] for begin in range(0, len(order), width)]
-    devices: list[list[np.ndarray]] = [[] for _ in range(num_devices)]
-    loads = [(0, 0, device) for device in range(num_devices)]
-    for chunk in chunks:
-        load, num_chunks, device = heapq.heappop(loads)
-        devices[device].append(chunk)
-        if len(devices[device]) < capacity:
-            heapq.heappush(loads, (load + int(cost[chunk].max()), num_chunks + 1, device))
-    return devices
+    longest = cost[order[::width]]  # of each chunk: its first member, for the order falls
+    device, num_chunks = _least_loaded(longest, num_devices, capacity), len(longest)
+    # A chunk's number on its device: how many chunks that device got before.
+    by_device = np.argsort(device, kind="stable")
+    first = np.searchsorted(device[by_device], np.arange(num_devices))
+    chunk = np.empty(num_chunks, np.int64)
+    chunk[by_device] = np.arange(num_chunks) - first[device[by_device]]
+    of = np.arange(len(order)) // width
+    return Dealt(order, device[of], chunk[of], np.arange(len(order)) % width)
 
 
 def capacity(cohort: int, num_devices: int, width: int) -> int:
     """Chunks that one device has room for: twice its share, so that long clients can be balanced by short ones."""
     num_chunks = -(-cohort // width)
     return min(num_chunks, 2 * -(-num_chunks // num_devices))
+
+
+def _least_loaded(longest: np.ndarray, num_devices: int, capacity: int) -> np.ndarray:
+    """[chunk]: the device that each chunk goes to. longest: [chunk], falling."""
+    if num_devices == 1 or longest[0] == longest[-1]:  # in turn: what the loop below does with equal costs
+        return np.arange(len(longest)) % num_devices
+    device, counts = np.empty(len(longest), np.int64), [0] * num_devices
+    loads = [(0, 0, each) for each in range(num_devices)]
+    for chunk, cost in enumerate(longest.tolist()):
+        load, _, least = loads[0]
+        device[chunk] = least
+        counts[least] += 1
+        if counts[least] < capacity:
+            heapq.heapreplace(loads, (load + cost, counts[least], least))
+        else:
+            heapq.heappop(loads)
+    return device

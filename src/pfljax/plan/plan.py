@@ -14,14 +14,15 @@ class Plan:
     """A block of rounds, padded to a fixed number of rounds so that every block has one shape.
 
     first_round: the number of the block's first round; num_rounds: how many are to be executed
-    row, steps:  [round, device, chunk, lane] int32; population row, optimizer steps
-    mask:        [round, device, chunk, lane] bool, False where no client stands
-    num_chunks:  [round, device] int32
+    row, run, steps: [round, device, chunk, lane] int32; population row, run of a sweep, optimizer steps
+    mask:            [round, device, chunk, lane] bool, False where no client stands
+    num_chunks:      [round, device] int32
     """
 
     first_round: int
     num_rounds: int
     row: np.ndarray
+    run: np.ndarray
     steps: np.ndarray
     mask: np.ndarray
     num_chunks: np.ndarray
@@ -34,18 +35,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Planner:
-    """Makes plans from the seed alone: a round's cohort does not depend on blocks, devices or widths.
+class Sampler:
+    """Who takes part, from the seed alone: a round's cohort does not depend on blocks, devices or widths.
 
-    candidates: [seen client] rows that can be sampled; steps, cost: [client] of the whole population
+    candidates: [seen client] rows that can be sampled
     """
 
     candidates: np.ndarray
-    steps: np.ndarray
-    cost: np.ndarray
     cohort: int
-    num_devices: int
-    width: int
     seed: int
 
     def __post_init__(self):
@@ -59,17 +56,33 @@ class Planner:
         """[cohort] int: the rows that train in one round, without replacement, uniformly."""
         return keys.host(self.seed, "sample", round).choice(self.candidates, self.cohort, replace=False)
 
+
+@dataclass(frozen=True)
+class Planner:
+    """Makes plans. samplers: one for each run of a sweep; steps, cost: [client] of the whole population."""
+
+    samplers: tuple[Sampler, ...]
+    steps: np.ndarray
+    cost: np.ndarray
+    num_devices: int
+    width: int
+
+    @property
+    def num_lanes(self) -> int:
+        """Clients that train in one round, over all runs."""
+        return sum(sampler.cohort for sampler in self.samplers)
+
     def block(self, first_round: int, num_rounds: int, max_rounds: int) -> Plan:
         """The plan of `num_rounds` rounds, in arrays for `max_rounds`."""
-        room = capacity(self.cohort, self.num_devices, self.width)
+        room = capacity(self.num_lanes, self.num_devices, self.width)
         shape = (max_rounds, self.num_devices, room, self.width)
-        row, steps = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        row, run, steps = (np.zeros(shape, np.int32) for _ in range(3))
         mask, num_chunks = np.zeros(shape, bool), np.zeros(shape[:2], np.int32)
+        run_of = np.repeat(np.arange(len(self.samplers)), [sampler.cohort for sampler in self.samplers])
         for index in range(num_rounds):
-            rows = self.sample(first_round + index)
-            for device, chunks in enumerate(deal(self.cost[rows], self.num_devices, self.width, room)):
-                num_chunks[index, device] = len(chunks)
-                for place, chunk in enumerate(chunks):
-                    lanes = np.s_[index, device, place, : len(chunk)]
-                    row[lanes], steps[lanes], mask[lanes] = rows[chunk], self.steps[rows[chunk]], True
-        return Plan(first_round, num_rounds, row, steps, mask, num_chunks)
+            rows = np.concatenate([sampler.sample(first_round + index) for sampler in self.samplers])
+            order, device, chunk, lane = deal(self.cost[rows], self.num_devices, self.width, room)
+            at = (index, device, chunk, lane)
+            row[at], run[at], steps[at], mask[at] = rows[order], run_of[order], self.steps[rows[order]], True
+            num_chunks[index] = np.bincount(device[lane == 0], minlength=self.num_devices)
+        return Plan(first_round, num_rounds, row, run, steps, mask, num_chunks)

@@ -10,7 +10,7 @@ import optax
 from pfljax import keys
 from pfljax.data import Population
 from pfljax.engine import Block, Result, rounds
-from pfljax.engine.place import place
+from pfljax.engine.stream import examples_of
 from pfljax.evaluate import Curve, Entry, Evaluation, alone, constant, curve, donor
 from pfljax.run.config import FinetuneConfig, RunConfig
 from pfljax.types import Algorithm, Vars
@@ -145,11 +145,11 @@ def _evaluate(
 ) -> Generator[Event, None, Evaluation]:
     """Every client's figures; `shared` is what FedAvg left, `tuned` the personalized algorithm if it is another."""
     seen, adapt, local = shared.seen, config.adapt, config.local
-    placed = place(population, shared.mesh)
+    examples = examples_of(population, shared.mesh, shared.examples)
     yield Started(EVALUATION, 4 + (tuned is not None))
 
     def chosen(name: str, result: Result, steps: tuple[int, ...]) -> Generator[Event, None, Entry]:
-        made = curve(result, population, steps, placed=placed)
+        made = curve(result, population, steps, examples=examples)
         yield Evaluated(made)
         return Entry.chosen(name, made, result)
 
@@ -161,6 +161,6 @@ def _evaluate(
     entries = [frequencies, by_itself, no_step, finetuned]
     if tuned is not None:
         entries.append((yield from chosen(config.algorithm.title, tuned, marks(adapt.most_steps))))
-    entries.append(donor(DONOR, shared, population, finetuned, placed))
+    entries.append(donor(DONOR, shared, population, finetuned, examples))
     yield Evaluated(entries[-1].curve)
     return Evaluation(tuple(entries), SHARED, shared.ids, seen, population.sizes("test"))

@@ -1,0 +1,99 @@
+"""From a job to a program that is ready to run, and the examples that its blocks need."""
+
+from dataclasses import dataclass, replace
+
+import jax
+
+from pfljax.data.mapped import check_mapped
+from pfljax.data.population import Population
+from pfljax.engine.block import Carry
+from pfljax.engine.job import Job, make_job
+from pfljax.engine.place import Placed
+from pfljax.engine.program import Program, clients_of
+from pfljax.engine.stream import Stream
+from pfljax.engine.width import Width, fit, fitting, is_exhausted, say_narrower
+from pfljax.errors import PflError, whole
+from pfljax.plan import Plan
+from pfljax.types import Algorithm
+
+MAX_ROUNDS = 100  # a plan has room for as many, so that blocks of any length share one program
+STREAMED_BYTES = 2**28  # of a block's examples on one device, more only if a single round needs more
+
+
+def prepare(
+    algorithm: Algorithm, population: Population, *, seed=0, width: Width = "auto", **arguments
+) -> Program:
+    """The program that `pfl.rounds` with these arguments would run, compiled when first asked for.
+
+    What `pfljax plan` and the performance gate look at. Raises PflError for what cannot run, or would not fit.
+    """
+    check_width(width)
+    job = make_job(algorithm, population, seeds=[seed], **arguments)
+    return fit(lambda width, why: make_program(job, width, why, MAX_ROUNDS), job, width)
+
+
+def check_width(width: Width) -> None:
+    if width not in ("auto", "measure"):
+        if isinstance(width, str):
+            raise PflError(f"width: expected a whole number, 'auto' or 'measure', got {width!r}")
+        whole("width", width)
+
+
+def make_program(job: Job, width: int, why: str, max_rounds: int) -> Program:
+    """The program of a width. A streamed one holds rows for about `STREAMED_BYTES`, and for one round at least."""
+    if job.examples == "resident":
+        return Program(job, width, why, max_rounds)
+    stream = Stream.of(job.population, job.mesh)
+    one_round = stream.num_rows(clients_of(job.planner(width).block(0, 1, 1)))
+    most = STREAMED_BYTES // max(1, stream.row_bytes)
+    return Program(job, width, why, max_rounds, max(most, one_round + one_round // 4), stream)
+
+
+def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
+    """The state before the first round, and what feeds blocks to it. All is compiled, and has run for no round.
+
+    A device that runs out of memory only now gets half the width, and a warning says so.
+    """
+    make = lambda width, why: make_program(job, width, why, max_rounds)
+    program = fit(make, job, width)
+    while True:
+        try:
+            feed = Feed(program, program.place())
+            plan, placed = feed.block(0, 0)
+            carry, _, _ = jax.block_until_ready(program.run(job.begin(), placed, plan))
+            return carry, feed
+        except jax.errors.JaxRuntimeError as error:
+            if not is_exhausted(error):
+                raise
+            if program.width == 1:
+                message = " ".join(str(error).split())[:200]
+                raise PflError(f"memory: expected one client at a time to fit, got {message}") from error
+            narrower = program.width // 2
+            say_narrower(program.width, "out of memory", narrower)
+            program = fitting(make, narrower, f"{program.width} ran out of memory")
+
+
+@dataclass
+class Feed:
+    """Plans, and the examples that they need. placed: all examples, or None if each block brings its own."""
+
+    program: Program
+    placed: Placed | None
+
+    def block(self, first_round: int, num_rounds: int) -> tuple[Plan, Placed]:
+        """The plan of at most `num_rounds` rounds, fewer if their examples are too many, and those examples.
+
+        Raises PflError if a memory-mapped file has shrunk.
+        """
+        plan = self.program.plan(first_round, num_rounds)
+        if self.placed is not None:
+            for name, array in self.program.job.population.arrays.items():
+                check_mapped(name, array)
+            return plan, self.placed
+        stream = self.program.stream
+        assert stream is not None
+        while (needed := stream.num_rows(clients_of(plan))) > self.program.num_rows and plan.num_rounds > 1:
+            plan = self.program.plan(first_round, plan.num_rounds // 2)
+        if needed > self.program.num_rows:  # one round needs more than was foreseen: a larger program from here on
+            self.program = replace(self.program, num_rows=needed + needed // 4)
+        return plan, self.program.gather(plan)

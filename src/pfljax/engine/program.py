@@ -1,0 +1,155 @@
+"""A job's block of rounds as a program: traced, compiled, weighed, ready to run."""
+
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.extend
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from pfljax import aggregate, keys
+from pfljax.data.shard import Rows, Shard
+from pfljax.engine.block import Carry, run_block
+from pfljax.engine.devices import by_client, replicated
+from pfljax.engine.job import Job
+from pfljax.engine.memory import Needs
+from pfljax.engine.place import Placed, place, placed_shapes
+from pfljax.engine.round import Slots
+from pfljax.engine.stream import Stream
+from pfljax.plan import Plan, Planner
+from pfljax.plan.deal import capacity
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """width: clients side by side on one device; why: one sentence; max_rounds: what a plan has room for;
+    num_rows: rows that a device holds of a streamed population
+    """
+
+    job: Job
+    width: int
+    why: str
+    max_rounds: int
+    num_rows: int = 0
+    stream: Stream | None = field(default=None)
+
+    @cached_property
+    def planner(self) -> Planner:
+        return self.job.planner(self.width)
+
+    def plan(self, first_round: int, num_rounds: int) -> Plan:
+        return self.planner.block(first_round, num_rounds, self.max_rounds)
+
+    @cached_property
+    def traced(self) -> jax.stages.Traced:
+        mesh, job = self.job.mesh, self.job
+        scalar = jax.ShapeDtypeStruct((), np.int32, sharding=replicated(mesh))
+        examples = self.stream.shapes(self.num_rows) if self.stream else placed_shapes(job.population, mesh)
+        arguments = (job.shapes(), examples, self._slot_shapes(), scalar, scalar, job.keys())
+        return run_block.trace(*arguments, spec=job.spec(), mesh=mesh)
+
+    @cached_property
+    def lowered(self) -> jax.stages.Lowered:
+        return self.traced.lower()
+
+    @cached_property
+    def _timed(self) -> tuple[jax.stages.Compiled, float]:
+        begin = time.perf_counter()
+        compiled = self.lowered.compile()
+        return compiled, time.perf_counter() - begin
+
+    @property
+    def compiled(self) -> jax.stages.Compiled:
+        """The same executable that running finds."""
+        return self._timed[0]
+
+    @property
+    def compile_seconds(self) -> float:
+        """What tracing, lowering and compiling took; next to nothing if it had been done before."""
+        return self._timed[1]
+
+    @property
+    def mesh(self) -> Mesh:
+        return self.job.mesh
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """[client] train rows."""
+        return self.job.population.sizes("train")
+
+    @cached_property
+    def needs(self) -> Needs:
+        """Bytes on one device."""
+        return Needs.of(self.compiled)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Argument bytes that take no memory of a device's own: CPU devices read examples where the host has them."""
+        if self.stream is not None or self.job.mesh.devices.flat[0].platform != "cpu":
+            return 0
+        arrays = placed_shapes(self.job.population, self.job.mesh).arrays
+        return sum(array.size * array.dtype.itemsize for array in arrays.values())
+
+    def place(self) -> Placed | None:
+        """The examples, if they live on the devices."""
+        return None if self.stream else place(self.job.population, self.job.mesh)
+
+    def gather(self, plan: Plan) -> Placed:
+        """The rows of a streamed plan's clients."""
+        assert self.stream is not None
+        return self.stream.gather(clients_of(plan), self.num_rows)
+
+    def run(self, carry: Carry, placed: Placed, plan: Plan) -> tuple[Carry, Any, Any]:
+        """(carry, client info, server info), not waited for; the carry that goes in is used up."""
+        mesh = self.job.mesh
+        slots = Slots(plan.row, plan.run, plan.steps, plan.mask, plan.num_chunks)
+        scalars = (np.int32(plan.first_round), np.int32(plan.num_rounds))
+        slots, scalars = jax.device_put(slots, by_client(mesh, axis=1)), jax.device_put(scalars, replicated(mesh))
+        return run_block(carry, placed, slots, *scalars, self._keys, spec=self._spec, mesh=mesh)
+
+    @cached_property
+    def _keys(self) -> jax.Array:
+        return self.job.keys()
+
+    @cached_property
+    def _spec(self):
+        return self.job.spec()
+
+    def _slot_shapes(self) -> Slots:
+        mesh = self.job.mesh
+        room = capacity(self.job.num_lanes, mesh.size, self.width)
+        here, shape = by_client(mesh, axis=1), (self.max_rounds, mesh.size, room, self.width)
+        slot = lambda dtype: jax.ShapeDtypeStruct(shape, dtype, sharding=here)
+        chunks = jax.ShapeDtypeStruct(shape[:2], np.int32, sharding=here)
+        return Slots(slot(np.int32), slot(np.int32), slot(np.int32), slot(bool), chunks)
+
+    def client(self, num_steps: int, num_rows: int) -> jax.extend.core.ClosedJaxpr:
+        """One client's round, from what it is sent to its addends, with these as static numbers.
+
+        Its loops have lengths then, which the block's own, dynamic ones have not.
+        """
+        job, spec = self.job, self.job.spec()
+        server = jax.eval_shape(lambda: job.server(job.runs[0]))
+        row = np.int32(0)
+
+        def one(server, key, arrays):
+            sent = spec.send(server, row)
+            mine, addends = spec.init_client(keys.use(key, "init"), sent), []
+            rows = lambda count: Rows(arrays, row, np.int32(count), spec.max_count)
+            shard = Shard(row, np.int32(num_steps), rows(num_rows), rows(1))
+            for client, _ in spec.passes:
+                upload, mine, _ = client(key, sent, mine, shard)
+                addends.append(aggregate.contribution(upload, jnp.bool_(True)))
+            return addends
+
+        return jax.make_jaxpr(one)(server, keys.root(0), placed_shapes(job.population, job.mesh).arrays)
+
+
+def clients_of(plan: Plan) -> list[np.ndarray]:
+    """The population rows that each device trains in a plan."""
+    num = plan.num_rounds
+    return [plan.row[:num, device][plan.mask[:num, device]] for device in range(plan.row.shape[1])]

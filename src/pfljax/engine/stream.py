@@ -1,0 +1,101 @@
+"""Examples that stay on the host (in memory, or in memory-mapped files): each block brings its clients' rows along."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from pfljax.data.mapped import check_mapped
+from pfljax.data.population import Population
+from pfljax.engine.devices import AXIS, by_client, replicated
+from pfljax.engine.place import Placed, empty, ends, narrow, narrowed, place
+from pfljax.errors import PflError
+
+Examples = Literal["resident", "streamed"]
+
+
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """Gathers rows for devices. ends: [client, split], on the devices already; sizes: [client] rows, all splits."""
+
+    population: Population
+    mesh: Mesh
+    ends: jax.Array
+    sizes: np.ndarray
+
+    @staticmethod
+    def of(population: Population, mesh: Mesh) -> "Stream":
+        if int(np.diff(population.offsets).max()) > np.iinfo(np.int32).max:
+            raise PflError("population: expected at most 2147483647 rows a client; split the largest one")
+        everywhere = jax.device_put(ends(population), replicated(mesh))
+        return Stream(population, mesh, everywhere, np.diff(population.offsets))
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row on a device."""
+        arrays = self.population.arrays.values()
+        return sum(array[:1].size * narrowed(array.dtype).itemsize for array in arrays)
+
+    def num_rows(self, clients: list[np.ndarray]) -> int:
+        """Rows that the fullest device needs. clients: rows in the population, one array a device."""
+        return max(int(self.sizes[np.unique(rows)].sum()) for rows in clients)
+
+    def gather(self, clients: list[np.ndarray], capacity: int) -> Placed:
+        """Those clients' rows, each device's on itself, in arrays of `capacity` rows a device.
+
+        Raises PflError if a memory-mapped file has shrunk.
+        """
+        num_devices, offsets = self.mesh.size, self.population.offsets
+        for name, array in self.population.arrays.items():
+            check_mapped(name, array)
+        first = np.zeros((num_devices, self.population.num_clients), np.int32)
+        index = []
+        for device, rows in enumerate(clients):
+            rows = np.unique(rows)
+            begin = np.cumsum(self.sizes[rows]) - self.sizes[rows]
+            first[device, rows] = begin
+            index.append(np.arange(self.sizes[rows].sum()) + np.repeat(offsets[rows] - begin, self.sizes[rows]))
+        arrays = {}
+        for name, array in self.population.arrays.items():
+            shape = (num_devices, capacity, *array.shape[1:])
+            arrays[name] = empty(shape, narrowed(array.dtype))
+            for device, rows in enumerate(index):
+                arrays[name][device, : len(rows)] = narrow(name, array[rows])
+                arrays[name][device, len(rows) :] = 0
+        placed = jax.device_put((arrays, first), by_client(self.mesh))
+        return Placed(*placed, self.ends)
+
+    def shapes(self, capacity: int) -> Placed:
+        """What `gather` returns, as shapes."""
+        here, num_devices = by_client(self.mesh), self.mesh.size
+
+        def shape(array: np.ndarray) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(
+                (num_devices, capacity, *array.shape[1:]), narrowed(array.dtype), sharding=here
+            )
+
+        arrays = {name: shape(array) for name, array in self.population.arrays.items()}
+        first = jax.ShapeDtypeStruct((num_devices, self.population.num_clients), np.int32, sharding=here)
+        return Placed(arrays, first, jax.ShapeDtypeStruct(self.ends.shape, np.int32, sharding=replicated(self.mesh)))
+
+
+def here(placed: Placed) -> Placed:
+    """Inside a device: its own part of a streamed population, as if it were all there is."""
+    own = lambda leaf: leaf[0]
+    return Placed(jax.tree.map(own, placed.arrays), own(placed.first), placed.ends)
+
+
+def specs(is_streamed: bool) -> Any:
+    """How a population's arrays lie on the mesh."""
+    by_device: Any = P(AXIS)
+    everywhere: Any = P()
+    return Placed(by_device, by_device, everywhere) if is_streamed else everywhere
+
+
+
+def examples_of(population: Population, mesh: Mesh, kind: Examples) -> Placed | Stream:
+    """A population on the devices, or ready to be brought there."""
+    return place(population, mesh) if kind == "resident" else Stream.of(population, mesh)
