@@ -1,4 +1,4 @@
-"""The command line: `pfljax run` and `pfljax list`."""
+"""The command line: `pfljax run`, `pfljax plan` and `pfljax list`."""
 
 import sys
 import textwrap
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import jax
 
 import pfljax
+from pfljax import cache
 from pfljax.errors import PflError, nearest
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ USAGE = """\
 pfljax: personalized federated learning, simulated at the speed of its gradients.
 
   pfljax run [keyboard|wearable] [algorithm:NAME] [options]   compare personalized with shared, local and control models
+  pfljax plan [the words of a run]                            what it will take: bytes, steps, operations; runs nothing
   pfljax list                                                 populations and algorithms
   pfljax run --help                                           the options of a run
   pfljax --version
@@ -27,9 +29,11 @@ Examples:
   pfljax run                                       real keyboard data that ships with the package, about a minute
   pfljax run wearable --seed 1                     some seconds
   pfljax run keyboard algorithm:ditto --algorithm.lam 0.5 --out runs/ditto
+  pfljax plan keyboard --cohort 500
 """
-COMMANDS = ("run", "list")
+COMMANDS = ("run", "plan", "list")
 MISTAKE, INTERRUPTED = 2, 130  # exit codes
+KEPT_SECONDS = 0.5  # a program that compiles faster is not worth a file
 SCREEN = 100  # columns of `pfljax list`
 
 
@@ -60,6 +64,8 @@ def _command(words: list[str], begin: float) -> int:
         return _list(rest)
     if command == "run":
         return _run(rest, begin)
+    if command == "plan":
+        return _plan(rest)
     raise PflError(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}{nearest(command, COMMANDS)}")
 
 
@@ -73,6 +79,7 @@ def _run(words: list[str], begin: float) -> int:
 
     config = parse(words)
     _use_cores()
+    _keep_programs()
     console = Console()
     report = drive(config, display(console), begin)
     if report.status == "interrupted":
@@ -88,6 +95,33 @@ def _run(words: list[str], begin: float) -> int:
     print(f"Run folder: {report.path}")
     print(f"{report.wall_seconds:.1f} s in total, {report.compile_seconds:.1f} s of them compiling")
     return 0
+
+
+def _plan(words: list[str]) -> int:
+    from pfljax.run.estimate import estimates
+    from pfljax.run.options import parse
+
+    config = parse(words, command="plan")
+    _use_cores()
+    _keep_programs()
+    for each in estimates(config):
+        print(each)
+    return 0
+
+
+def _keep_programs() -> None:
+    """Compiled programs outlive the process, in the user's cache folder, unless the user has named another."""
+    if jax.config.read("jax_compilation_cache_dir") is not None:
+        return
+    folder = cache.folder() / "programs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".written").touch()
+    except OSError as error:
+        print(f"pfljax: compiled programs are not kept: {error}", file=sys.stderr)
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", KEPT_SECONDS)
 
 
 def _use_cores() -> None:

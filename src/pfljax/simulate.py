@@ -8,8 +8,8 @@ import numpy as np
 
 from pfljax import keys
 from pfljax.data.population import Population
-from pfljax.engine.loop import sweep
 from pfljax.engine.loop import rounds as run_rounds
+from pfljax.engine.loop import sweep
 from pfljax.engine.result import Result
 from pfljax.errors import PflError, whole
 from pfljax.evaluate import curve, shared
@@ -18,7 +18,13 @@ from pfljax.types import Algorithm
 
 @overload
 def simulate(
-    algorithm: Algorithm, population: Population, *, rounds: int, eval_every: int | None = None, **arguments: Any
+    algorithm: Algorithm,
+    population: Population,
+    *,
+    rounds: int,
+    seeds: None = None,
+    eval_every: int | None = None,
+    **arguments: Any,
 ) -> Result: ...
 
 
@@ -60,7 +66,9 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
     if seeds is None:
         if hyper is not None:
             raise PflError("hyper: expected seeds beside it, got none; pass seeds=[0], say")
-        blocks = ((block,) for block in run_rounds(algorithm, population, rounds=rounds, pause_every=eval_every, **arguments))
+        blocks = (
+            (block,) for block in run_rounds(algorithm, population, rounds=rounds, pause_every=eval_every, **arguments)
+        )
     else:
         if "seed" in arguments:
             raise PflError("seed: expected either seed or seeds, got both; leave one out")

@@ -60,7 +60,7 @@ def _to_fixed(tree: Tree) -> Fixed:
 
 def _held(x: jax.Array) -> jax.Array:
     """Numbers that int32 words can hold; `bound` tells that something was cut."""
-    return jnp.clip(jnp.where(jnp.isnan(x), 0, x), -LIMIT * (1 - 2**-20), LIMIT * (1 - 2**-20))
+    return jnp.clip(jnp.where(jnp.isnan(x), 0, x), 1 - LIMIT, LIMIT - 1)
 
 
 def _carried(fixed: Fixed) -> Fixed:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pfljax import keys
+from pfljax.data.mapped import check_mapped
 from pfljax.errors import PflError
 
 
@@ -242,6 +243,7 @@ def _check(population: Population) -> None:
         got = "one called 'mask', which batches need for themselves; rename it" if arrays else "none"
         raise PflError(f"arrays: expected at least one, and none called 'mask', got {got}")
     for name, array in arrays.items():
+        check_mapped(name, array)
         if array.ndim == 0 or array.shape[0] != offsets[-1]:
             raise PflError(f"array {name!r}: expected {int(offsets[-1])} rows, got shape {list(array.shape)}")
         _check_values(population, name, array)

@@ -4,8 +4,8 @@ from pfljax.engine.collect import Block
 from pfljax.engine.devices import make_mesh, use_cores
 from pfljax.engine.loop import rounds, sweep
 from pfljax.engine.personal import debug
-from pfljax.engine.prepare import prepare
 from pfljax.engine.program import Program
+from pfljax.engine.ready import prepare
 from pfljax.engine.result import Diverged, Result
 
 __all__ = ["Block", "Diverged", "Program", "Result", "debug", "make_mesh", "prepare", "rounds", "sweep", "use_cores"]

@@ -1,5 +1,6 @@
 """The same pure function for every client of a list, on all devices: what evaluation runs on."""
 
+import math
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
@@ -46,7 +47,15 @@ def each_client(
     most_rows = max(int(examples.sizes[rows[group]].sum()) for group in groups)
     stream = lambda lanes, here: run(shared, lanes, examples.gather(here, most_rows))
     parts = [
-        _dealt(stream, jax.tree.map(lambda leaf, g=group: leaf[g], lanes), rows[group], cost[group], mesh, width, most_lanes)
+        _dealt(
+            stream,
+            jax.tree.map(lambda leaf, g=group: leaf[g], lanes),
+            rows[group],
+            cost[group],
+            mesh,
+            width,
+            most_lanes,
+        )
         for group in groups
     ]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
@@ -73,13 +82,15 @@ def _dealt(
     most: int,
 ) -> Tree:
     """Deals lanes out, in arrays that have room for `most` of them, runs, and puts the outputs in order again."""
-    room = -(-(-(-most // width)) // mesh.size)
+    room = math.ceil(math.ceil(most / width) / mesh.size)
     order, device, chunk, lane = deal(cost, mesh.size, width, room)
     at = np.zeros((mesh.size, room, width), np.int64)  # empty lanes repeat client 0; their output is thrown away
     at[device, chunk, lane] = order
     used = np.bincount(device[lane == 0], minlength=mesh.size).astype(np.int32)
     dealt = jax.tree.map(lambda leaf: leaf[at], lanes)
-    out = run(jax.device_put((dealt, used), by_client(mesh)), [rows[order[device == d]].ravel() for d in range(mesh.size)])
+    out = run(
+        jax.device_put((dealt, used), by_client(mesh)), [rows[order[device == d]].ravel() for d in range(mesh.size)]
+    )
     place = np.empty(len(order), np.int64)
     place[order] = np.ravel_multi_index((device, chunk, lane), at.shape)
     return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[3:])[place], out)

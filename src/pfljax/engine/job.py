@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -67,9 +67,7 @@ class Job:
         return self.cohort * len(self.runs)
 
     def planner(self, width: int) -> Planner:
-        samplers = tuple(
-            Sampler(np.flatnonzero(run.census.seen), self.cohort, run.seeds.sampling) for run in self.runs
-        )
+        samplers = tuple(Sampler(np.flatnonzero(run.census.seen), self.cohort, run.seeds.sampling) for run in self.runs)
         return Planner(samplers, self.steps, self.cost, self.mesh.size, width)
 
     def spec(self) -> Spec:
@@ -103,10 +101,9 @@ class Job:
 
     def shapes(self) -> Carry:
         """What `begin` returns, as shapes; nothing is computed."""
-        server = jax.eval_shape(lambda: self.server(self.runs[0]))
-        everywhere = replicated(self.mesh)
+        server, everywhere = jax.eval_shape(lambda: self.server(self.runs[0])), replicated(self.mesh)
         wide = lambda s: jax.ShapeDtypeStruct((len(self.runs), *s.shape), s.dtype, sharding=everywhere)
-        halted = jax.ShapeDtypeStruct((len(self.runs),), np.int32, sharding=everywhere)
+        halted: Any = jax.ShapeDtypeStruct((len(self.runs),), np.int32, sharding=everywhere)
         return Carry(
             jax.tree.map(wide, server), client_shapes(self.algorithm, server, self.num_kept, self.mesh), halted
         )
@@ -185,8 +182,8 @@ def _fitting(population: Population, mesh: Mesh, examples: Examples | Literal["a
         return "resident" if needed <= SHARE * free and population.num_rows < 2**31 else "streamed"
     if needed > free:
         raise PflError(
-            f"examples: expected {population.num_rows} rows to fit into {said(free)} of each device, got {said(needed)}; "
-            "use examples='streamed'"
+            f"examples: expected {population.num_rows} rows to fit into {said(free)} of each device, "
+            f"got {said(needed)}; use examples='streamed'"
         )
     return "resident"
 
@@ -200,4 +197,3 @@ def _resident_bytes(population: Population, mesh: Mesh) -> int:
         if not (is_cpu and is_ready and array.flags.c_contiguous):
             total += array.size * narrowed(array.dtype).itemsize
     return total // mesh.size if is_cpu else total
-

@@ -16,8 +16,8 @@ from pfljax.engine.collect import Block, Stopped, figures, records
 from pfljax.engine.devices import replicated
 from pfljax.engine.job import Examples, Job, make_job
 from pfljax.engine.place import copied
-from pfljax.engine.prepare import MAX_ROUNDS, check_width, started
 from pfljax.engine.program import Program
+from pfljax.engine.ready import MAX_ROUNDS, check_width, started
 from pfljax.engine.remarks import remark
 from pfljax.engine.result import Diverged, Result
 from pfljax.engine.round import Clients, OnNonfinite
@@ -177,7 +177,9 @@ class _Log:
                 self.stopped = Stopped(halted, ids, self.job.reduction)
         made = records(plan.first_round, rows, infos, server_infos, population, rows.size / timing[0])
         self.records += made[:num]
-        later = partial(_result, self.job, self.run, carry, self.records, len(self.records), self.stopped, program.width)
+        later = partial(
+            _result, self.job, self.run, carry, self.records, len(self.records), self.stopped, program.width
+        )
         return Block(
             first_round=plan.first_round,
             num_rounds=plan.num_rounds,
@@ -208,7 +210,7 @@ def _result(
         clients = Clients(*jax.tree.map(own, tuple(clients)))
     return Result(
         algorithm=job.algorithm._replace(hyper=about.hyper),
-        server=copied(pick(carry.servers, np.int32(run)), replicated(job.mesh)),
+        server=copied(pick(carry.servers, run), replicated(job.mesh)),
         clients=clients,
         records=tuple(records[:num_rounds]),
         population=job.population,

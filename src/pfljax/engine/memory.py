@@ -22,9 +22,7 @@ class Needs:
         found = compiled.memory_analysis()
         assert found is not None
         fresh = max(0, found.output_size_in_bytes - found.alias_size_in_bytes)  # donated buffers are used again
-        return Needs(
-            found.argument_size_in_bytes, fresh, found.temp_size_in_bytes, found.generated_code_size_in_bytes
-        )
+        return Needs(found.argument_size_in_bytes, fresh, found.temp_size_in_bytes, found.generated_code_size_in_bytes)
 
     @property
     def total(self) -> int:

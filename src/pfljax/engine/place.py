@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -52,7 +52,10 @@ def placed_on_host(population: Population) -> Placed:
 
 def placed_shapes(population: Population, mesh: Mesh) -> Placed:
     """What `place` returns, as shapes."""
-    shape = lambda *sizes, dtype=np.int32: jax.ShapeDtypeStruct(sizes, dtype, sharding=replicated(mesh))
+
+    def shape(*sizes: int, dtype: Any = np.int32) -> Any:
+        return jax.ShapeDtypeStruct(sizes, dtype, sharding=replicated(mesh))
+
     num_clients = population.num_clients
     arrays = {name: shape(*array.shape, dtype=narrowed(array.dtype)) for name, array in population.arrays.items()}
     return Placed(arrays, shape(num_clients), shape(num_clients, len(SPLITS)))

@@ -87,12 +87,23 @@ class Program:
         return Needs.of(self.compiled)
 
     @property
-    def shared_bytes(self) -> int:
-        """Argument bytes that take no memory of a device's own: CPU devices read examples where the host has them."""
-        if self.stream is not None or self.job.mesh.devices.flat[0].platform != "cpu":
-            return 0
+    def example_bytes(self) -> int:
+        """Bytes of examples that each device reads, of all of them or of one block's."""
+        if self.stream is not None:
+            return self.num_rows * self.stream.row_bytes
         arrays = placed_shapes(self.job.population, self.job.mesh).arrays
         return sum(array.size * array.dtype.itemsize for array in arrays.values())
+
+    @property
+    def shared_bytes(self) -> int:
+        """Those that take no memory of the device's own: CPU devices read resident examples where the host has them."""
+        is_shared = self.stream is None and self.mesh.devices.flat[0].platform == "cpu"
+        return self.example_bytes if is_shared else 0
+
+    @property
+    def device_bytes(self) -> int:
+        """What running takes of a device's own memory; streamed examples twice, for the next block's come early."""
+        return self.needs.total - self.shared_bytes + (self.example_bytes if self.stream is not None else 0)
 
     def place(self) -> Placed | None:
         """The examples, if they live on the devices."""
@@ -123,9 +134,12 @@ class Program:
         mesh = self.job.mesh
         room = capacity(self.job.num_lanes, mesh.size, self.width)
         here, shape = by_client(mesh, axis=1), (self.max_rounds, mesh.size, room, self.width)
-        slot = lambda dtype: jax.ShapeDtypeStruct(shape, dtype, sharding=here)
-        chunks = jax.ShapeDtypeStruct(shape[:2], np.int32, sharding=here)
-        return Slots(slot(np.int32), slot(np.int32), slot(np.int32), slot(bool), chunks)
+
+        def slot(shape: tuple[int, ...], dtype: Any) -> Any:
+            return jax.ShapeDtypeStruct(shape, dtype, sharding=here)
+
+        numbers = slot(shape, np.int32)
+        return Slots(numbers, numbers, numbers, slot(shape, bool), slot(shape[:2], np.int32))
 
     def client(self, num_steps: int, num_rows: int) -> jax.extend.core.ClosedJaxpr:
         """One client's round, from what it is sent to its addends, with these as static numbers.
@@ -134,13 +148,13 @@ class Program:
         """
         job, spec = self.job, self.job.spec()
         server = jax.eval_shape(lambda: job.server(job.runs[0]))
-        row = np.int32(0)
+        row, steps = np.asarray(0, np.int32), np.asarray(num_steps, np.int32)
 
         def one(server, key, arrays):
             sent = spec.send(server, row)
             mine, addends = spec.init_client(keys.use(key, "init"), sent), []
-            rows = lambda count: Rows(arrays, row, np.int32(count), spec.max_count)
-            shard = Shard(row, np.int32(num_steps), rows(num_rows), rows(1))
+            rows = lambda count: Rows(arrays, row, np.asarray(count, np.int32), spec.max_count)
+            shard = Shard(row, steps, rows(num_rows), rows(1))
             for client, _ in spec.passes:
                 upload, mine, _ = client(key, sent, mine, shard)
                 addends.append(aggregate.contribution(upload, jnp.bool_(True)))

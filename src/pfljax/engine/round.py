@@ -77,12 +77,13 @@ def run_round(
     """
     owner = jnp.reshape(slots.run * spec.num_clients + slots.row, -1)
     mine = fetch(clients, owner, spec.num_devices)
-    finite, before = jnp.ones(slots.row.shape, bool), servers
+    before, finite = servers, jnp.ones(slots.row.shape, bool)
+    mask = jnp.asarray(slots.mask)
     is_good = jnp.ones(spec.num_runs, bool)
     infos, server_infos = {}, {}
     for index, (client, server_step) in enumerate(spec.passes):
         key_pass = each_run(lambda key, index=index: keys.at(key, index), spec.num_runs)(key)
-        now = slots._replace(mask=slots.mask & finite)
+        now = slots._replace(mask=mask & finite)
         total, like, mine, info = run_chunks(spec, client, servers, mine, placed, now, key_pass, round)
         total = sum_over_devices(total, spec.num_devices)
         step = _server_step(spec, server_step, like, round)
@@ -91,7 +92,7 @@ def run_round(
             finite = finite & info["finite"]
         finite_so_far = infos.get("finite", True) & info["finite"]
         infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
-    kept = slots.mask & finite & is_good[slots.run]
+    kept = mask & finite & is_good[slots.run]
     updated = store(clients, owner, kept.reshape(-1), mine, spec.num_devices)
     servers = each_run(choose, spec.num_runs)(is_good, servers, before)
     return servers, updated, (infos, server_infos), is_good

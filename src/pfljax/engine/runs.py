@@ -16,8 +16,8 @@ def stack(leaves: tuple[jax.Array, ...]) -> jax.Array | np.ndarray:
     return np.stack([np.asarray(leaf) for leaf in leaves])
 
 
-def pick(tree: Tree, run: jax.Array | np.ndarray) -> Tree:
-    """One run's part of `[run, ...]`. run: scalar int32."""
+def pick(tree: Tree, run: jax.Array | int) -> Tree:
+    """One run's part of `[run, ...]`."""
     return jax.tree.map(lambda leaf: leaf[0] if leaf.shape[0] == 1 else leaf[run], tree)
 
 

@@ -65,21 +65,19 @@ class Stream:
             for device, rows in enumerate(index):
                 arrays[name][device, : len(rows)] = narrow(name, array[rows])
                 arrays[name][device, len(rows) :] = 0
-        placed = jax.device_put((arrays, first), by_client(self.mesh))
-        return Placed(*placed, self.ends)
+        arrays, first = jax.device_put((arrays, first), by_client(self.mesh))
+        return Placed(arrays, first, self.ends)
 
     def shapes(self, capacity: int) -> Placed:
         """What `gather` returns, as shapes."""
         here, num_devices = by_client(self.mesh), self.mesh.size
 
-        def shape(array: np.ndarray) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct(
-                (num_devices, capacity, *array.shape[1:]), narrowed(array.dtype), sharding=here
-            )
+        def shape(array: np.ndarray) -> Any:
+            return jax.ShapeDtypeStruct((num_devices, capacity, *array.shape[1:]), narrowed(array.dtype), sharding=here)
 
         arrays = {name: shape(array) for name, array in self.population.arrays.items()}
-        first = jax.ShapeDtypeStruct((num_devices, self.population.num_clients), np.int32, sharding=here)
-        return Placed(arrays, first, jax.ShapeDtypeStruct(self.ends.shape, np.int32, sharding=replicated(self.mesh)))
+        first: Any = jax.ShapeDtypeStruct((num_devices, self.population.num_clients), np.int32, sharding=here)
+        return Placed(arrays, first, self.ends)
 
 
 def here(placed: Placed) -> Placed:
@@ -93,7 +91,6 @@ def specs(is_streamed: bool) -> Any:
     by_device: Any = P(AXIS)
     everywhere: Any = P()
     return Placed(by_device, by_device, everywhere) if is_streamed else everywhere
-
 
 
 def examples_of(population: Population, mesh: Mesh, kind: Examples) -> Placed | Stream:

@@ -70,7 +70,7 @@ def say_narrower(asked: int, trouble: str, width: int) -> None:
 def refusal(program: Program) -> str | None:
     """Why the devices cannot run a program, or None. Compiles it."""
     try:
-        needed = program.needs.total - program.shared_bytes
+        needed = program.device_bytes
     except jax.errors.JaxRuntimeError as error:
         if not is_exhausted(error):
             raise
@@ -179,4 +179,6 @@ def _remember(name: str, width: int) -> None:
         part.write_text(json.dumps(_remembered() | {name: width}, indent=1) + "\n")
         os.replace(part, file)
     except OSError as error:
-        warnings.warn(f"{file}: expected to write measured widths, got {error}; measuring again next time", stacklevel=2)
+        warnings.warn(
+            f"{file}: expected to write measured widths, got {error}; measuring again next time", stacklevel=2
+        )

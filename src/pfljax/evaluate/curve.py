@@ -125,9 +125,7 @@ def curve(
     cost = marks[-1] * 64 + (population.sizes("validation") + population.sizes("test")) * len(marks)
     examples = examples_of(population, mesh, result.examples) if examples is None else examples
     rows = np.stack([everyone, teachers], axis=1)
-    values = each_client(
-        _probe, spec, (result.server, steps, key), lanes, rows, cost, examples, mesh, result.width
-    )
+    values = each_client(_probe, spec, (result.server, steps, key), lanes, rows, cost, examples, mesh, result.width)
     return Curve(
         name or algorithm.name,
         tuple(marks),

@@ -157,7 +157,9 @@ def evaluate(
     return Evaluation(tuple(entries), "shared", result.ids, seen, population.sizes("test"))
 
 
-def donor(name: str, result: Result, population: Population, like: Entry, examples: Placed | Stream | None = None) -> Entry:
+def donor(
+    name: str, result: Result, population: Population, like: Entry, examples: Placed | Stream | None = None
+) -> Entry:
     """The control: as many steps as `like` takes, but on another client's data."""
     marks = tuple(sorted({int(steps) for steps in like.steps}))
     made = curve(result, population, marks, teachers=donors(result), name=name, examples=examples)

@@ -214,6 +214,25 @@ class FinetuneConfig:
 
 
 @dataclass(frozen=True)
+class EngineConfig:
+    """How the rounds are executed. Nothing here changes results beyond the last bits of sums."""
+
+    width: int | Literal["auto", "measure"] = "auto"
+    """Clients side by side on one device: a number, a rule on CPUs and a measurement elsewhere, or a measurement."""
+    devices: int | None = None
+    """Devices to use; None is all."""
+    reduction: Literal["fast", "ordered"] = "fast"
+    """Sum floats, or integers that give the same bits on any number of devices (at one width)."""
+    examples: Literal["auto", "resident", "streamed"] = "auto"
+    """Keep examples on the devices, bring each block's along, or stream only what does not fit."""
+
+    def __post_init__(self):
+        for name in ("width", "devices"):
+            if isinstance(getattr(self, name), int):
+                checks.whole(self, "engine", 1, name)
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One comparison: FedAvg warm start, personalized rounds, FedAvg rounds beside them, evaluation."""
 
@@ -236,6 +255,7 @@ class RunConfig:
     algorithm: PerFedAvgConfig | DittoConfig | FinetuneConfig = field(default_factory=PerFedAvgConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     local: LocalConfig = field(default_factory=LocalConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
 
     def __post_init__(self):
         checks.whole(self, "", 1, "rounds", "cohort")

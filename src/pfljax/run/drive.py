@@ -63,6 +63,7 @@ class _Run:
         self.population: Population | None = None
         self.records: list[dict] = []
         self.phase = ""
+        self.how: dict[str, str] = {}
         self.evaluation: Evaluation | None = None
         self.verdict = ""
 
@@ -76,6 +77,7 @@ class _Run:
         elif isinstance(event, Trained) and self.folder:
             self.folder.add_rounds(event.records)
             self.records += event.records
+            self.how[event.phase] = event.how
         elif isinstance(event, Finished) and self.folder and self.population:
             self.evaluation, self.verdict = event.evaluation, verdict(event.evaluation, event.personal)
             self.folder.add_evaluation(event.evaluation, self.population, event.seconds, self.verdict)
@@ -87,7 +89,11 @@ class _Run:
         if self.folder:
             # The status first: drawing may fail, or be interrupted in its turn.
             self.folder.close(
-                status, compile_seconds=compile_seconds, wall_seconds=wall_seconds, message=message or None
+                status,
+                compile_seconds=compile_seconds,
+                wall_seconds=wall_seconds,
+                how=self.how,
+                message=message or None,
             )
             if self.records:
                 self.folder.add_figure("learning_curve", figures.learning_curve(self.records))

@@ -95,13 +95,22 @@ class Folder:
         with (self.path / "rounds.jsonl").open("ab", buffering=0) as file:
             file.write(lines.encode())  # one system call: whole lines or none
 
-    def close(self, status: Status, *, compile_seconds: float, wall_seconds: float, message: str | None = None) -> None:
-        """Writes down how the run ended."""
+    def close(
+        self,
+        status: Status,
+        *,
+        compile_seconds: float,
+        wall_seconds: float,
+        how: dict[str, str] | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Writes down how the run ended, and how its phases were executed."""
         self.manifest |= {
             "status": status,
             "message": message,
             "compile_seconds": compile_seconds,
             "wall_seconds": wall_seconds,
+            "how": how or {},
         }
         self._write_manifest()
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import optax
@@ -38,10 +39,11 @@ class Started:
 
 @dataclass(frozen=True)
 class Trained:
-    """Some rounds of a phase have been executed. records: one dict a round, for rounds.jsonl."""
+    """Some rounds of a phase have been executed. records: one dict a round, for rounds.jsonl; how: width, and why."""
 
     phase: str
     records: tuple[dict, ...]
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,7 @@ def job(config: RunConfig) -> Iterator[Event]:
     Raises PflError for what cannot run, before anything is computed, and `Diverged`.
     """
     population = config.population.load()
-    model = config.population.model(population)
-    fedavg = FinetuneConfig().build(model, config)
-    # The same FedAvg twice would only repeat itself: as the personalized algorithm it is trained once.
-    personal = None if isinstance(config.algorithm, FinetuneConfig) else config.algorithm.build(model, config)
+    fedavg, personal = algorithms(config, population)
     first, second = phase_seeds(config.seed)
     for algorithm in filter(None, (fedavg, personal)):
         _rounds(algorithm, population, config, config.rounds, second)  # checks its arguments, runs nothing yet
@@ -103,6 +102,13 @@ def job(config: RunConfig) -> Iterator[Event]:
     yield Finished(evaluation, config.algorithm.title, seconds)
 
 
+def algorithms(config: RunConfig, population: Population) -> tuple[Algorithm, Algorithm | None]:
+    """(FedAvg, the personalized algorithm if it is another): FedAvg twice would only repeat itself."""
+    model = config.population.model(population)
+    is_fedavg = isinstance(config.algorithm, FinetuneConfig)
+    return FinetuneConfig().build(model, config), None if is_fedavg else config.algorithm.build(model, config)
+
+
 def phase_seeds(seed: int) -> tuple[keys.Seeds, keys.Seeds]:
     """The warm start's and what follows: the same unseen clients, other cohorts and batches."""
     other = int(keys.host(seed, "after the warm start").integers(2**31))
@@ -118,15 +124,28 @@ def _rounds(algorithm, population, config: RunConfig, num_rounds: int, seed: key
         seed=seed,
         unseen=config.unseen,
         params=start,
-        on_nonfinite=config.on_nonfinite,
+        **how(config),
     )
+
+
+def how(config: RunConfig) -> dict[str, Any]:
+    """The arguments of `rounds` that say how, not what."""
+    engine = config.engine
+    return {
+        "on_nonfinite": config.on_nonfinite,
+        "width": engine.width,
+        "devices": engine.devices,
+        "reduction": engine.reduction,
+        "examples": engine.examples,
+    }
 
 
 def _recorded(phase: str, blocks: Iterator[Block]) -> Generator[Event, None, Result]:
     """Yields the records of every block; returns the last block's result."""
     block = None
     for block in blocks:
-        yield Trained(phase, tuple({"phase": phase} | record for record in block.records))
+        records = tuple({"phase": phase} | record for record in block.records)
+        yield Trained(phase, records, f"width {block.width}: {block.why}")
     assert block is not None
     return block.result()
 

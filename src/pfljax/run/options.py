@@ -14,7 +14,7 @@ from pfljax.run.presets import DEFAULT, PRESETS
 CHOICE = "algorithm:"
 
 
-def parse(words: Sequence[str]) -> RunConfig:
+def parse(words: Sequence[str], command: str = "run") -> RunConfig:
     """[preset] [algorithm:NAME] [options], e.g. `keyboard algorithm:ditto --algorithm.lam 0.5`.
 
     Raises PflError with one line for what is not understood; `--help` prints and raises SystemExit(0).
@@ -28,7 +28,7 @@ def parse(words: Sequence[str]) -> RunConfig:
         raise PflError(f"algorithm: expected one, got {' '.join(chosen)}; leave one out")
     rest = [word for word in rest if word not in chosen]
     default = PRESETS[preset].config(chosen[0].removeprefix(CHOICE) if chosen else None)
-    return _parsed(default, rest, f"pfljax run {preset} {CHOICE}{default.algorithm.name}")
+    return _parsed(default, rest, f"pfljax {command} {preset} {CHOICE}{default.algorithm.name}")
 
 
 def _parsed(default: RunConfig, words: list[str], prog: str) -> RunConfig:

@@ -41,6 +41,7 @@ class Live:
             expand=True,
         )
         self._task: TaskID | None = None
+        self._how = ""
 
     def __enter__(self) -> "Live":
         self._progress.start()
@@ -54,6 +55,9 @@ class Live:
             title = TITLES.get(event.phase, event.phase)
             self._task = self._progress.add_task(title, total=event.size, note="compiling")
         elif self._task is not None and isinstance(event, Trained | Evaluated):
+            if isinstance(event, Trained) and event.how != self._how:
+                self._how = event.how
+                self._progress.console.print(event.how, markup=False, highlight=False)
             self._progress.update(self._task, advance=_size(event), note=_note(event), refresh=True)
 
 
@@ -71,6 +75,7 @@ class Plain:
     def __init__(self, console: Console):
         self._console = console
         self._phase, self._size, self._done, self._shown, self._since = "", 0, 0, 0, 0.0
+        self._how = ""
 
     def __enter__(self) -> "Plain":
         return self
@@ -83,6 +88,9 @@ class Plain:
             self._phase, self._size = TITLES.get(event.phase, event.phase), event.size
             self._done, self._shown, self._since = 0, 0, time.perf_counter()
         elif isinstance(event, Trained | Evaluated):
+            if isinstance(event, Trained) and event.how != self._how:
+                self._how = event.how
+                self._console.print(event.how, markup=False, highlight=False, soft_wrap=True)
             self._done += _size(event)
             is_due = self._done - self._shown >= self._size / 10 and time.perf_counter() - self._since >= QUIET_SECONDS
             if is_due or self._done == self._size:

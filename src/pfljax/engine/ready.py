@@ -1,5 +1,6 @@
 """From a job to a program that is ready to run, and the examples that its blocks need."""
 
+import math
 from dataclasses import dataclass, replace
 
 import jax
@@ -17,12 +18,11 @@ from pfljax.plan import Plan
 from pfljax.types import Algorithm
 
 MAX_ROUNDS = 100  # a plan has room for as many, so that blocks of any length share one program
+SLACK = 0.25  # of rows, for rounds that need more than the first
 STREAMED_BYTES = 2**28  # of a block's examples on one device, more only if a single round needs more
 
 
-def prepare(
-    algorithm: Algorithm, population: Population, *, seed=0, width: Width = "auto", **arguments
-) -> Program:
+def prepare(algorithm: Algorithm, population: Population, *, seed=0, width: Width = "auto", **arguments) -> Program:
     """The program that `pfl.rounds` with these arguments would run, compiled when first asked for.
 
     What `pfljax plan` and the performance gate look at. Raises PflError for what cannot run, or would not fit.
@@ -46,7 +46,8 @@ def make_program(job: Job, width: int, why: str, max_rounds: int) -> Program:
     stream = Stream.of(job.population, job.mesh)
     one_round = stream.num_rows(clients_of(job.planner(width).block(0, 1, 1)))
     most = STREAMED_BYTES // max(1, stream.row_bytes)
-    return Program(job, width, why, max_rounds, max(most, one_round + one_round // 4), stream)
+    num_rows = min(max(most, _with_slack(one_round)), job.population.num_rows)
+    return Program(job, width, why, max_rounds, num_rows, stream)
 
 
 def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
@@ -73,6 +74,10 @@ def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
             program = fitting(make, narrower, f"{program.width} ran out of memory")
 
 
+def _with_slack(num_rows: int) -> int:
+    return math.ceil((1 + SLACK) * num_rows)
+
+
 @dataclass
 class Feed:
     """Plans, and the examples that they need. placed: all examples, or None if each block brings its own."""
@@ -95,5 +100,5 @@ class Feed:
         while (needed := stream.num_rows(clients_of(plan))) > self.program.num_rows and plan.num_rounds > 1:
             plan = self.program.plan(first_round, plan.num_rounds // 2)
         if needed > self.program.num_rows:  # one round needs more than was foreseen: a larger program from here on
-            self.program = replace(self.program, num_rows=needed + needed // 4)
+            self.program = replace(self.program, num_rows=_with_slack(needed))
         return plan, self.program.gather(plan)
