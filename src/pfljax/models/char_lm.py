@@ -25,7 +25,7 @@ class CharLm(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         embedded = self.embed(x.astype(jnp.int32)).reshape(x.shape[0], -1)
-        return self.head(jnp.tanh(self.body(embedded)))
+        return self.head(jnp.tanh(self.body(embedded.astype(self.head.kernel[...].dtype))))
 
 
 def char_lm(population: Population, features: int = 16, hidden: int = 64) -> Model:

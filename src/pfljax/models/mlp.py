@@ -23,7 +23,7 @@ class Mlp(nnx.Module):
         self.activation = activation
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        x = x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], -1).astype(self.head.kernel[...].dtype)
         for layer in self.body:
             x = self.activation(layer(x))
         return self.head(x)
