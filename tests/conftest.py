@@ -1,6 +1,7 @@
 """A strict world for every test: 8 CPU devices, no silent promotion, warnings as errors (pyproject.toml)."""
 
 import os
+import tempfile
 
 # Half of the suite's time is compilation of tiny programs that run once: compile them without LLVM's optimizations.
 FAST_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
@@ -11,4 +12,5 @@ import jax  # noqa: E402
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="pfljax-tests-")  # the user's own cache stays as it is
 jax.devices()  # the devices are up: no test can change their number any more

@@ -41,34 +41,42 @@ def run_block(
 ):
     """(carry, client info, server info) after `num_rounds` rounds.
 
-    slots: the plan, [round, device, chunk, lane] (num_chunks: [round, device]); key: [run]. The number of rounds is
-    dynamic, so a short last block compiles nothing. Info: {name: [round, device * chunk, lane]}, {name: [round, run]}.
+    slots: the plan, [round, device, chunk * lane] (num_chunks: [round, device]); key: [run]. The number of rounds is
+    dynamic, so a short last block compiles nothing. Info: {name: [round, device * chunk * lane]}, {name: [round, run]}.
+    Chunks and lanes are one axis here, for XLA copies whole plans that end in an axis of one lane.
     """
 
     def on_device(carry, placed, slots, first_round, num_rounds, key):
         slots = jax.tree.map(lambda leaf: leaf[:, 0], slots)  # [round, ...] of this device
         placed = here(placed) if spec.is_streamed else placed
 
+        def of_round(index) -> Slots:
+            now = jax.tree.map(lambda leaf: leaf[index], slots)
+            lanes = jax.tree.map(lambda leaf: leaf.reshape(-1, spec.width), now._replace(num_chunks=()))
+            return lanes._replace(num_chunks=now.num_chunks)
+
         def one_round(index, loop):
             (servers, clients, halted), infos, server_infos = loop
-            now = jax.tree.map(lambda leaf: leaf[index], slots)
+            now = of_round(index)
             is_on = halted < 0
             now = now._replace(num_chunks=jnp.where(is_on.any(), now.num_chunks, 0))
             now = now._replace(mask=now.mask & is_on[now.run])
             round = first_round + index
             servers, clients, (info, server_info), is_good = run_round(spec, servers, clients, placed, now, key, round)
             halted = jnp.where(is_on & ~is_good, round, halted)
+            info = jax.tree.map(jnp.ravel, info)
             put = lambda leaf, new: leaf.at[index].set(new)
             infos, server_infos = jax.tree.map(put, infos, info), jax.tree.map(put, server_infos, server_info)
             return Carry(servers, clients, halted), infos, server_infos
 
-        first = jax.tree.map(lambda leaf: leaf[0], slots)
-        _, _, shapes, _ = jax.eval_shape(
-            lambda: run_round(spec, carry.servers, carry.clients, placed, first, key, first_round)
+        _, _, (info, server_info), _ = jax.eval_shape(
+            lambda: run_round(spec, carry.servers, carry.clients, placed, of_round(0), key, first_round)
         )
-        max_rounds = slots.row.shape[0]
-        buffers = jax.tree.map(lambda s: jnp.zeros((max_rounds, *s.shape), s.dtype), shapes)
-        carry, infos, server_infos = lax.fori_loop(jnp.int32(0), num_rounds, one_round, (carry, *buffers))
+        max_rounds, num_slots = slots.row.shape
+        infos = jax.tree.map(lambda s: jnp.zeros((max_rounds, num_slots), s.dtype), info)
+        server_infos = jax.tree.map(lambda s: jnp.zeros((max_rounds, *s.shape), s.dtype), server_info)
+        start = (carry, infos, server_infos)
+        carry, infos, server_infos = lax.fori_loop(jnp.int32(0), num_rounds, one_round, start)
         return carry, infos, server_infos
 
     by_device: Any = P(None, AXIS)

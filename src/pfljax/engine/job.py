@@ -70,7 +70,7 @@ class Job:
         samplers = tuple(Sampler(np.flatnonzero(run.census.seen), self.cohort, run.seeds.sampling) for run in self.runs)
         return Planner(samplers, self.steps, self.cost, self.mesh.size, width)
 
-    def spec(self) -> Spec:
+    def spec(self, width: int) -> Spec:
         of = self.algorithm
         return Spec(
             send=of.send,
@@ -78,6 +78,7 @@ class Job:
             passes=of.passes,
             upload=self.upload,
             num_devices=self.mesh.size,
+            width=width,
             num_runs=len(self.runs),
             num_clients=self.population.num_clients,
             on_nonfinite=self.on_nonfinite,

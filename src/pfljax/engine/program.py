@@ -50,7 +50,7 @@ class Program:
         scalar = jax.ShapeDtypeStruct((), np.int32, sharding=replicated(mesh))
         examples = self.stream.shapes(self.num_rows) if self.stream else placed_shapes(job.population, mesh)
         arguments = (job.shapes(), examples, self._slot_shapes(), scalar, scalar, job.keys())
-        return run_block.trace(*arguments, spec=job.spec(), mesh=mesh)
+        return run_block.trace(*arguments, spec=job.spec(self.width), mesh=mesh)
 
     @cached_property
     def lowered(self) -> jax.stages.Lowered:
@@ -117,7 +117,8 @@ class Program:
     def run(self, carry: Carry, placed: Placed, plan: Plan) -> tuple[Carry, Any, Any]:
         """(carry, client info, server info), not waited for; the carry that goes in is used up."""
         mesh = self.job.mesh
-        slots = Slots(plan.row, plan.run, plan.steps, plan.mask, plan.num_chunks)
+        flat = (part.reshape(*part.shape[:2], -1) for part in (plan.row, plan.run, plan.steps, plan.mask))
+        slots = Slots(*flat, plan.num_chunks)
         scalars = (np.int32(plan.first_round), np.int32(plan.num_rounds))
         slots, scalars = jax.device_put(slots, by_client(mesh, axis=1)), jax.device_put(scalars, replicated(mesh))
         return run_block(carry, placed, slots, *scalars, self._keys, spec=self._spec, mesh=mesh)
@@ -128,12 +129,12 @@ class Program:
 
     @cached_property
     def _spec(self):
-        return self.job.spec()
+        return self.job.spec(self.width)
 
     def _slot_shapes(self) -> Slots:
         mesh = self.job.mesh
         room = capacity(self.job.num_lanes, mesh.size, self.width)
-        here, shape = by_client(mesh, axis=1), (self.max_rounds, mesh.size, room, self.width)
+        here, shape = by_client(mesh, axis=1), (self.max_rounds, mesh.size, room * self.width)
 
         def slot(shape: tuple[int, ...], dtype: Any) -> Any:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=here)
@@ -146,7 +147,7 @@ class Program:
 
         Its loops have lengths then, which the block's own, dynamic ones have not.
         """
-        job, spec = self.job, self.job.spec()
+        job, spec = self.job, self.job.spec(self.width)
         server = jax.eval_shape(lambda: job.server(job.runs[0]))
         row, steps = np.asarray(0, np.int32), np.asarray(num_steps, np.int32)
 

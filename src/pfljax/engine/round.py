@@ -35,6 +35,7 @@ class Spec(NamedTuple):
     passes: tuple[tuple[Callable, Callable], ...]
     upload: Transform | None
     num_devices: int
+    width: int
     num_runs: int
     num_clients: int
     on_nonfinite: OnNonfinite
