@@ -8,6 +8,8 @@ that it trains the same thing. Then all take turns on the same cores. The first 
 """
 
 import argparse
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
@@ -33,6 +35,7 @@ def main() -> None:
         for title, entries in (("works", SETTINGS), ("contestants", LINEUP)):
             print(f"{title}:\n" + "\n".join(f"  {name:13} {entry.about}" for name, entry in entries.items()))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that contestants are ended on the way out
     names = options.peers or default_names(options.work)
     out = options.out or Path(tempfile.mkdtemp(prefix=f"peers-{options.work}-"))
     out.mkdir(parents=True, exist_ok=True)

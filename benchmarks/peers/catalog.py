@@ -30,13 +30,15 @@ SETTINGS = {
     "lr": Setting("logistic regression 60-10", models.mlp(60, 10), 1000, 200, 100, 20),
     "mlp": Setting("MLP 784-200-200-62 on uint8", MLP, 1000, 128, 100, 20),
     "cnn": Setting(
-        "conv 32, conv 64, pool, 128, 62 on 28x28", models.cnn((28, 28, 1), (32, 64), 128, 62), 200, 32, 100, 20, lr=0.05,
+        "conv 32, conv 64, pool, 128, 62 on 28x28", models.cnn((28, 28, 1), (32, 64), 128, 62), 200, 32, 100, 20,
+        lr=0.05,
     ),
     "cifar10-pfl": Setting(
         "pfl-research's CIFAR10 CNN without dropout and without central evaluation",
         models.cnn((32, 32, 3), (32, 64), 128, 10), 1000, 50, 50, 10, weighting="uniform",
     ),
     "ragged": Setting("the MLP on log-normal client sizes (median 30, sigma 1.5)", MLP, 2000, 128, None, 20),
+    "charlm": Setting("one attention block, 90 symbols", models.attention(90, 20, 64, 4, 128), 500, 64, 96, 16),
     "maml": Setting(
         "the MLP under Per-FedAvg, one inner step, batches of 20 and 20", MLP, 500, 64, 200, 20,
         weighting="uniform", inner_lr=0.1,
@@ -45,6 +47,7 @@ SETTINGS = {
 
 SMALL = {"clients": 12, "cohort": 5, "batch": 5, "rounds": 300, "median": 8, "spread": 0.7}
 SMALL_MODELS = {
+    "charlm": models.attention(12, 6, 8, 2, 16),
     "lr": models.mlp(6, 4),
     "cnn": models.cnn((8, 8, 1), (2, 3), 8, 4),
     "cifar10-pfl": models.cnn((8, 8, 3), (2, 3), 8, 4),
@@ -83,12 +86,17 @@ def _sizes(setting: Setting, random: np.random.Generator) -> np.ndarray:
 
 
 def _arrays(model: dict, rows: int, random: np.random.Generator) -> dict[str, np.ndarray]:
-    """x: [row, ...], y: [row] int32. Labels are chance; images are mostly dark, as handwriting is."""
-    if model["kind"] == "mlp" and model["sizes"][0] < 100:
-        x = random.normal(size=(rows, model["sizes"][0])).astype(np.float32)
-    else:
-        shape = model.get("shape") or model["sizes"][:1]
-        x = random.integers(0, 256, (rows, *shape), dtype=np.uint8)
+    """x, y: [row, ...]; labels are chance. An MLP's images are mostly dark, as handwriting is.
+
+    A CNN's are not: activations that tie in a max pool have more than one gradient.
+    """
+    draw = lambda *shape: random.integers(0, models.num_classes(model), shape, dtype=np.int32)
+    if model["kind"] == "attention":
+        return {"x": draw(rows, model["time"]), "y": draw(rows, model["time"])}
+    shape = model.get("shape") or model["sizes"][:1]
+    if model["kind"] == "mlp" and shape[0] < 100:
+        return {"x": random.normal(size=(rows, *shape)).astype(np.float32), "y": draw(rows)}
+    x = random.integers(0, 256, (rows, *shape), dtype=np.uint8)
+    if model["kind"] == "mlp":
         x *= random.random((rows, *shape), dtype=np.float32) < 0.2
-    classes = model.get("classes") or model["sizes"][-1]
-    return {"x": x, "y": random.integers(0, classes, rows, dtype=np.int32)}
+    return {"x": x, "y": draw(rows)}

@@ -27,32 +27,33 @@ class Unable(Exception):
 class Contestant:
     """A running contestant: its process is stopped (SIGSTOP) whenever it is not answering.
 
-    module: in `peers.contestants`; variant: its argument; cores: which it may run on
+    module: in `peers.contestants`; variant: its argument; num_threads: for its libraries' thread pools. The cores it
+    may run on are those of the driver.
     """
 
     module: str
     variant: str
     python: Path
-    cores: list[int]
+    num_threads: int
     log: Path
     peak_bytes: int = 0
     _process: subprocess.Popen = field(init=False, repr=False)
     _lines: queue.Queue = field(init=False, repr=False, default_factory=queue.Queue)
 
     def __post_init__(self):
-        environment = os.environ | {name: str(len(self.cores)) for name in THREAD_LIMITS}
+        environment = os.environ | {name: str(self.num_threads) for name in THREAD_LIMITS}
         paths = filter(None, [str(FOLDER.parent), os.environ.get("PYTHONPATH")])
         environment |= {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1", "JAX_PLATFORMS": "cpu"}
-        self._process = subprocess.Popen(
-            [str(self.python), "-P", "-m", f"peers.contestants.{self.module}", self.variant],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("w"),
-            text=True,
-            env=environment,
-            start_new_session=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, self.cores),
-        )
+        with self.log.open("w") as errors:
+            self._process = subprocess.Popen(
+                [str(self.python), "-P", "-m", f"peers.contestants.{self.module}", self.variant],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=environment,
+                start_new_session=True,
+            )
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, command: dict, timeout: float, is_watched: bool = False) -> dict:
@@ -85,7 +86,8 @@ class Contestant:
         except subprocess.TimeoutExpired:
             self._signal(signal.SIGKILL)
             self._process.wait()
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def _wait(self, deadline: float, is_watched: bool) -> dict:
         while True:
@@ -103,8 +105,9 @@ class Contestant:
             return json.loads(line)
 
     def _read(self) -> None:
-        for line in self._process.stdout:
-            self._lines.put(line)
+        with self._process.stdout as replies:
+            for line in replies:
+                self._lines.put(line)
         self._lines.put(None)
 
     def _last_words(self) -> str:

@@ -95,7 +95,7 @@ def _start(lane: Lane, cores: list[int], out: Path) -> None:
     needs = environments.REQUIREMENTS / f"{entry.needs}.txt"
     python = environments.python(needs) if entry.needs else Path(sys.executable)
     log = out / f"{mine.name}{'-' if mine.variant else ''}{mine.variant}.log"
-    lane.contestant = Contestant(entry.module, mine.variant, python, cores, log)
+    lane.contestant = Contestant(entry.module, mine.variant, python, len(cores), log)
 
 
 def _check(lane: Lane, work: Work, scratch: Path, reference: list, plan: Plan) -> None:

@@ -26,7 +26,7 @@ ROOM = 2**17
 def prepare(work: Work, threads: int) -> Runner:
     if work.inner_lr:
         raise NotImplementedError("bare takes plain SGD steps, no meta-steps")
-    devices = jax.devices()
+    devices = jax.devices()[:threads]
     model = parts.model(work, parts.population(work))
     vars = parts.start(work, model)
     arrays = [jax.device_put(work.arrays, device) for device in devices]
@@ -91,7 +91,7 @@ def _descend(work: Work, model, stats, params, arrays, client, start, count, ste
 def _table(work: Work, clients: np.ndarray, room: int):
     """(client, start, count, step: [room] int32, num steps) of the clients' epochs, one after the other."""
     steps = work.steps[clients]
-    step = np.concatenate([np.arange(num) for num in steps])
+    step = np.arange(steps.sum()) - np.repeat(np.cumsum(steps) - steps, steps)
     columns = np.stack([clients, work.offsets[clients], work.sizes[clients]]).repeat(steps, axis=1)
     padded = np.zeros((4, room), np.int32)
     padded[:, : len(step)] = [*columns, step]

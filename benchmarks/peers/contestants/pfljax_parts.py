@@ -4,13 +4,14 @@ import jax
 import numpy as np
 
 import pfljax as pfl
+from peers import models
 from peers.work import Work
 from pfljax.types import Model, Tree, Vars
 
 
 def population(work: Work) -> pfl.data.Population:
     """All rows are train rows."""
-    about = pfl.data.About(name=work.name, num_classes=work.model.get("classes") or work.model["sizes"][-1])
+    about = pfl.data.About(name=work.name, num_classes=models.num_classes(work.model))
     ids = tuple(f"c{index}" for index in range(len(work.sizes)))
     bounds = np.stack([work.sizes, work.sizes], axis=1)
     return pfl.data.Population(
@@ -19,10 +20,12 @@ def population(work: Work) -> pfl.data.Population:
 
 
 def model(work: Work, population: pfl.data.Population) -> Model:
-    kind = work.model["kind"]
-    if kind == "mlp":
-        return pfl.models.mlp(population, tuple(work.model["sizes"][1:-1]))
-    raise NotImplementedError(f"pfljax has no {kind}")
+    about = work.model
+    if about["kind"] == "mlp":
+        return pfl.models.mlp(population, tuple(about["sizes"][1:-1]))
+    if about["kind"] == "cnn":
+        return pfl.models.cnn(population, tuple(about["features"]), about["hidden"])
+    return pfl.models.attention_lm(population, about["features"], about["heads"], about["hidden"])
 
 
 def start(work: Work, model: Model) -> Vars:

@@ -35,7 +35,7 @@ def prepare(work: Work, threads: int) -> Runner:
         return count, time.perf_counter() - begin
 
     loss = lambda: float(jax_models.mean_loss(work.model, now[0], **arrays))
-    return Runner(run, lambda: jax.device_get(now[0]), loss, "shuffles on the host")
+    return Runner(run, lambda: jax.device_get(now[0]), loss, "shuffles on the host; pads unequal clients")
 
 
 def train_client(work: Work, params, arrays, rows, masks):
