@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
@@ -120,4 +121,11 @@ def test_a_collective_in_the_client_loop(budget, monkeypatch):
     """It would wait for devices that have fewer clients; it is only compiled here."""
     real = engine_round.is_finite
     monkeypatch.setattr(engine_round, "is_finite", lambda tree: lax.psum(real(tree).astype("int32"), "clients") == 2)
+    assert "collectives_in_client_loops" in failing(of_program(fedavg()), budget[1])
+
+
+def test_a_collective_in_the_loop_over_groups_of_chunks(budget, monkeypatch):
+    """The outermost loop within a round."""
+    minimum = lambda end, most: jnp.minimum(lax.psum(end, "clients") // 2, most)
+    monkeypatch.setattr(engine_round, "jnp", SimpleNamespace(**{**vars(jnp), "minimum": minimum}))
     assert "collectives_in_client_loops" in failing(of_program(fedavg()), budget[1])

@@ -36,6 +36,7 @@ FileNames
 %outer_body (p.2: (f32[8], s32[])) -> (f32[8], s32[]) {
   %p.2 = (f32[8]{0}, s32[]) parameter(0)
   %gathered = f32[16]{0} all-gather(%p.2), dimensions={0}
+  %again = f32[8]{0} call(%p.2), to_apply=%branch
   ROOT %while.1 = (f32[8]{0}, s32[]) while(%p.2), condition=%always, body=%inner_body
 }
 
@@ -45,8 +46,8 @@ FileNames
 
 ENTRY %main.9 (x.1: f32[8]) -> f32[8] {
   %x.1 = f32[8]{0} parameter(0)
-  %while.2 = (f32[8]{0}, s32[]) while(%x.1), condition=%always, body=%outer_body
   %cond = f32[8]{0} conditional(%x.1), branch_computations={%branch, %branch}
+  %while.2 = (f32[8]{0}, s32[]) while(%x.1), condition=%always, body=%outer_body
   ROOT %fusion = f32[8]{0} fusion(%cond), kind=kLoop, calls=%sum
 }
 """
@@ -58,7 +59,7 @@ def test_a_module_by_hand():
     assert histogram(module) == {
         "add": 1, "all-reduce": 1, "all-gather": 1, "while": 2, "collective-permute": 1, "conditional": 1, "fusion": 1,
     }  # fmt: skip
-    assert [collectives_deeper_than(module, depth) for depth in (-1, 0, 1, 2)] == [3, 2, 1, 0]
+    assert [collectives_deeper_than(module, depth) for depth in (-1, 0, 1, 2)] == [3, 3, 1, 0]
 
 
 def compiled(num_loops: int) -> str:

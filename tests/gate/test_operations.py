@@ -42,6 +42,7 @@ def step(x):
         (lambda x: x[jnp.array([0, 1])], (ones(3, 5),), 0),
         (lambda x: x * 3 + x, (jnp.arange(5),), 0),  # integers
         (lambda x, y: x @ y, (jnp.ones((3, 5), jnp.int32), jnp.ones((5, 7), jnp.int32)), 0),
+        (lambda x: lax.convert_element_type(x, jnp.float32), (1.0,), 0),  # only no longer weak
         (lambda x: x.astype(jnp.float32) / 255.0, (jnp.ones(6, jnp.uint8),), 12),
     ],
 )

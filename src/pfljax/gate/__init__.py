@@ -8,7 +8,7 @@ from pfljax.gate.command import main
 from pfljax.gate.counters import Workload, counters, measure, workload
 from pfljax.gate.operations import Operations, operations
 from pfljax.gate.planned import bilinear, exact, round_operations
-from pfljax.gate.timed import timed
+from pfljax.gate.timing import timed
 
 __all__ = [
     "Change",

@@ -10,7 +10,7 @@ from pathlib import Path
 from pfljax.errors import PflError, nearest
 from pfljax.gate.budget import Measured, NoBudget, budget_for, changes, read, setting, write
 from pfljax.gate.counters import Workload, measure
-from pfljax.gate.timed import Timing, timed
+from pfljax.gate.timing import Timing, timed
 
 FAILED, MISTAKE, UNKNOWN = 1, 2, 3  # exit codes
 
@@ -55,11 +55,10 @@ def _run(workloads: Mapping[str, Workload], options: argparse.Namespace, path: P
     for name in chosen:
         begin = time.perf_counter()
         measured[name] = measure(workloads[name])
+        print(f"{name}: {len(measured[name])} counters in {time.perf_counter() - begin:.1f} s", flush=True)
         if options.timed:
             timings[name] = timed(workloads[name])
-        print(
-            f"{name}: {len(measured[name])} counters in {time.perf_counter() - begin:.1f} s{_said(timings.get(name))}"
-        )
+            print(f"{name}: {timings[name]}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(as_benchmark(measured, timings, here), indent=2) + "\n")
     if options.only is not None:
@@ -108,12 +107,6 @@ def as_benchmark(measured: Measured, timings: Mapping[str, Timing], here: str) -
         for counter, value in counters.items()
     ]
     return counted + [entry(f"{name}: times_bare", "ratio", each.times_bare) for name, each in timings.items()]
-
-
-def _said(timing: Timing | None) -> str:
-    if timing is None:
-        return ""
-    return f"; {timing.pfljax:,.0f} clients/s, bare {timing.bare:,.0f}: {timing.times_bare:.2f} times as long"
 
 
 def _complain(error: PflError, code: int) -> int:

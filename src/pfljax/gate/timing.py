@@ -1,6 +1,5 @@
 """Speed as a ratio within one run: a round's clients against the same clients in a bare loop."""
 
-import statistics
 import time
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,23 +12,28 @@ from jax import lax
 from pfljax import keys
 from pfljax.aggregate import contribution
 from pfljax.engine import Program, prepare, rounds
-from pfljax.engine.place import Placed, place, shard_of
+from pfljax.engine.place import Placed, max_count, place, shard_of
 from pfljax.gate.counters import Workload
 
-ROUNDS_A_BLOCK = 10
-REPEATS = 9
+ROUNDS_A_BLOCK = 20
+REPEATS = 15
 
 
 class Timing(NamedTuple):
-    """Clients a second, medians over repeats."""
+    """Clients a second of each repeat. pfljax, bare: [repeat]"""
 
-    pfljax: float
-    bare: float
+    pfljax: np.ndarray
+    bare: np.ndarray
 
     @property
     def times_bare(self) -> float:
-        """How many times as long a client takes as in the bare loop."""
-        return self.bare / self.pfljax
+        """How many times as long a client takes as in the bare loop: the median over repeats."""
+        return float(np.median(self.bare / self.pfljax))
+
+    def __str__(self) -> str:
+        low, high = np.quantile(self.bare / self.pfljax, (0.25, 0.75))
+        rates = f"{np.median(self.pfljax):,.0f} clients/s, bare {np.median(self.bare):,.0f}"
+        return f"{rates}: {self.times_bare:.2f} times as long (half of repeats: {low:.2f} to {high:.2f})"
 
 
 def timed(of: Workload) -> Timing:
@@ -39,34 +43,27 @@ def timed(of: Workload) -> Timing:
     state that is kept, no checks, no records. Machines and their moods cancel out of the ratio, and so does the model.
     """
     arguments = {**of.arguments, "devices": 1}
-    program = prepare(of.algorithm, of.population, **arguments)
-    loop = bare_loop(program)
-    server, placed, steps = (
-        program.job.server(program.job.runs[0]),
-        place(of.population, program.job.mesh),
-        program.job.steps,
-    )
-    pairs = []
-    for block in rounds(
-        of.algorithm, of.population, rounds=ROUNDS_A_BLOCK * (1 + REPEATS), block=ROUNDS_A_BLOCK, **arguments
-    ):
+    job = (program := prepare(of.algorithm, of.population, **arguments)).job
+    loop, server, placed = bare_loop(program), job.server(job.runs[0]), place(of.population, job.mesh)
+    num_rounds, pairs = ROUNDS_A_BLOCK * (1 + REPEATS), []
+    for block in rounds(of.algorithm, of.population, rounds=num_rounds, block=ROUNDS_A_BLOCK, **arguments):
         clients = block.rows.ravel()
         begin = time.perf_counter()
-        jax.block_until_ready(loop(server, placed, clients.astype(np.int32), steps[clients]))
+        jax.block_until_ready(loop(server, placed, clients.astype(np.int32), job.steps[clients]))
         pairs.append((clients.size / block.seconds, clients.size / (time.perf_counter() - begin)))
     # The first of each compiles, or comes right after compiling.
-    return Timing(*(statistics.median(rates) for rates in zip(*pairs[1:], strict=True)))
+    return Timing(*np.array(pairs[1:]).T)
 
 
 def bare_loop(program: Program) -> Callable:
     """(server, placed, rows [client], steps [client]) -> the sum of the clients' contributions."""
-    spec = program.job.spec()
+    of, most = program.job.algorithm, max_count(program.job.population)
 
     def one(server, placed: Placed, row, steps):
         key = keys.client(keys.root(0), jnp.int32(0), row)
-        sent = spec.send(server, row)
-        mine, shard, addends = spec.init_client(key, sent), shard_of(placed, row, steps, spec.max_count), []
-        for client, _ in spec.passes:
+        sent = of.send(server, row)
+        mine, shard, addends = of.init_client(key, sent), shard_of(placed, row, steps, most), []
+        for client, _ in of.passes:
             upload, mine, _ = client(key, sent, mine, shard)
             addends.append(contribution(upload, jnp.bool_(True)))
         return addends
