@@ -192,3 +192,26 @@ def test_a_real_interrupt(tmp_path):
     assert "manifest.json" in err
     assert err.count("\n") == 1
     assert json.loads((tmp_path / "out" / "manifest.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.slow
+def test_compiled_programs_are_kept_in_the_users_cache(tmp_path):
+    """A second process finds them there, and a folder that cannot be written to is said and does no harm."""
+    cached = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "XLA_FLAGS": ""}
+    cached.pop("JAX_COMPILATION_CACHE_DIR", None)
+    code = "import sys; from pfljax.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "plan", "wearable", "--population.hidden", "4"]
+
+    def seconds(environment) -> tuple[float, str]:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
+        lines = [line for line in done.stdout.splitlines() if line.strip().startswith("compiling")]
+        return sum(float(line.split()[1]) for line in lines), done.stderr
+
+    first, _ = seconds(cached)
+    kept = sorted((tmp_path / "cache" / "pfljax" / "programs").glob("jit_run_block*"))
+    assert len(kept) >= 2
+    second, _ = seconds(cached)
+    assert second < first
+    (tmp_path / "file").write_text("")
+    _, err = seconds({**cached, "XDG_CACHE_HOME": str(tmp_path / "file")})
+    assert "pfljax: compiled programs are not kept: " in err

@@ -111,7 +111,7 @@ def _plan(words: list[str]) -> int:
 
 def _keep_programs() -> None:
     """Compiled programs outlive the process, in the user's cache folder, unless the user has named another."""
-    if jax.config.read("jax_compilation_cache_dir") is not None:
+    if jax.config.values.get("jax_compilation_cache_dir") is not None:
         return
     folder = cache.folder() / "programs"
     try:

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 import pfljax as pfl
+from pfljax.data.memory import aligned
 from pfljax.engine.devices import make_mesh
 from pfljax.engine.memory import Needs, free_bytes, host_free_bytes
-from pfljax.engine.place import aligned, place
+from pfljax.engine.place import place
 
 
 def crowd(num_clients: int, num_features: int = 6) -> pfl.data.Population:

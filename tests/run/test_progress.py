@@ -11,7 +11,8 @@ from pfljax.run.job import Evaluated, Started, Trained
 
 
 def trained(num: int) -> Trained:
-    return Trained("warmup", tuple({"loss": 2.5, "clients_per_second": 1234.5} for _ in range(num)))
+    records = tuple({"loss": 2.5, "clients_per_second": 1234.5} for _ in range(num))
+    return Trained("warmup", records, "width 1: as asked")
 
 
 EVENTS = [
@@ -35,6 +36,7 @@ def test_plain_has_no_control_codes():
     assert text.isascii()
     assert not set(text) & {"\x1b", "\r"}
     assert text.splitlines() == [
+        "width 1: as asked",
         "FedAvg, warm start: 40/40  loss 2.500  1,234 clients/s",
         "evaluation: 1/1  local_only",
     ]
@@ -43,10 +45,10 @@ def test_plain_has_no_control_codes():
 def test_plain_shows_a_line_each_tenth_if_rounds_are_slow(monkeypatch):
     clock = iter(np.arange(0.0, 10_000.0, 10.0))
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(clock))
-    assert len(shown(is_terminal=False).splitlines()) == 11
+    assert len(shown(is_terminal=False).splitlines()) == 12
 
 
 def test_live_shows_phase_rounds_and_loss():
     text = shown(is_terminal=True)
-    for part in ("FedAvg, warm start", "40/40", "loss 2.500", "1,234 clients/s", " s ", "\x1b["):
+    for part in ("width 1: as asked", "FedAvg, warm start", "40/40", "loss 2.500", "1,234 clients/s", " s ", "\x1b["):
         assert part in text

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from pfljax import keys
-from pfljax.data.mapped import check_mapped
+from pfljax.data.memory import check_mapped, empty
 from pfljax.errors import PflError
 
 
@@ -161,7 +161,7 @@ class Population:
             orders = [keys.host(seed, name).permutation(n) for name, n in zip(ids, counts, strict=True)]
             tables = [{k: v[order] for k, v in t.items()} for t, order in zip(tables, orders, strict=True)]
         return Population(
-            arrays={name: np.concatenate([table[name] for table in tables]) for name in tables[0]},
+            arrays={name: _joined([table[name] for table in tables]) for name in tables[0]},
             offsets=np.concatenate([[0], np.cumsum(counts)]),
             bounds=bounds,
             ids=tuple(ids),
@@ -183,6 +183,11 @@ def _table(name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
     if len(set(lengths.values())) != 1 or -1 in lengths.values():
         raise PflError(f"client {name!r}: expected arrays with one common number of rows, got {lengths}")
     return table
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    return np.concatenate(parts, out=empty(shape, parts[0].dtype))
 
 
 def _same_columns(ids: list[str], tables: list[dict[str, np.ndarray]]) -> None:

@@ -12,11 +12,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from pfljax import aggregate, keys
+from pfljax.data.memory import ALIGNMENT
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.devices import make_mesh, replicated
 from pfljax.engine.memory import free_bytes, said
-from pfljax.engine.place import ALIGNMENT, max_count, narrowed
+from pfljax.engine.place import max_count, narrowed
 from pfljax.engine.round import OnNonfinite, Spec
 from pfljax.engine.runs import stack
 from pfljax.engine.start import client_shapes, fresh_clients, initial_server

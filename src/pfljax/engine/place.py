@@ -1,6 +1,5 @@
 """A population on its devices: raw rows, and where each client's rows begin and end."""
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -8,6 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from pfljax.data.memory import aligned
 from pfljax.data.population import Population
 from pfljax.data.shard import Rows, Shard
 from pfljax.engine.devices import replicated
@@ -15,7 +15,6 @@ from pfljax.errors import PflError
 from pfljax.types import Array, Tree
 
 SPLITS = ("train", "validation", "test")
-ALIGNMENT = 64  # bytes; CPU devices use numpy's memory as it is where it begins at a multiple of this
 
 
 class Placed(NamedTuple):
@@ -64,23 +63,6 @@ def placed_shapes(population: Population, mesh: Mesh) -> Placed:
 def ends(population: Population) -> np.ndarray:
     """[client, split] int32: where each client's train, validation and test rows end, counted from its first."""
     return np.column_stack([population.bounds, np.diff(population.offsets)]).astype(np.int32)
-
-
-def aligned(array: np.ndarray) -> np.ndarray:
-    """The array itself if CPU devices can use its memory, else a copy that they can."""
-    if array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous:
-        return array
-    copy = empty(array.shape, array.dtype)
-    copy[...] = array
-    return copy
-
-
-def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Uninitialized memory that CPU devices can use as it is."""
-    num_bytes = math.prod(shape) * dtype.itemsize
-    raw = np.empty(num_bytes + ALIGNMENT, np.uint8)
-    begin = -raw.ctypes.data % ALIGNMENT
-    return raw[begin : begin + num_bytes].view(dtype).reshape(shape)
 
 
 def narrow(name: str, array: np.ndarray) -> np.ndarray:

@@ -117,8 +117,8 @@ class Program:
     def run(self, carry: Carry, placed: Placed, plan: Plan) -> tuple[Carry, Any, Any]:
         """(carry, client info, server info), not waited for; the carry that goes in is used up."""
         mesh = self.job.mesh
-        flat = (part.reshape(*part.shape[:2], -1) for part in (plan.row, plan.run, plan.steps, plan.mask))
-        slots = Slots(*flat, plan.num_chunks)
+        flat = lambda part: part.reshape(*part.shape[:2], -1)
+        slots = Slots(flat(plan.row), flat(plan.run), flat(plan.steps), flat(plan.mask), plan.num_chunks)
         scalars = (np.int32(plan.first_round), np.int32(plan.num_rounds))
         slots, scalars = jax.device_put(slots, by_client(mesh, axis=1)), jax.device_put(scalars, replicated(mesh))
         return run_block(carry, placed, slots, *scalars, self._keys, spec=self._spec, mesh=mesh)

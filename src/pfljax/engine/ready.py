@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import jax
 
-from pfljax.data.mapped import check_mapped
+from pfljax.data.memory import check_mapped
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.job import Job, make_job

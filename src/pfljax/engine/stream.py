@@ -8,10 +8,10 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from pfljax.data.mapped import check_mapped
+from pfljax.data.memory import check_mapped, empty
 from pfljax.data.population import Population
 from pfljax.engine.devices import AXIS, by_client, replicated
-from pfljax.engine.place import Placed, empty, ends, narrow, narrowed, place
+from pfljax.engine.place import Placed, ends, narrow, narrowed, place
 from pfljax.errors import PflError
 
 Examples = Literal["resident", "streamed"]

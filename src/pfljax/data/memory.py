@@ -1,10 +1,30 @@
-"""Arrays that live in files."""
+"""Where arrays lie: in memory that devices can use as it is, or in files."""
 
+import math
 import os
 
 import numpy as np
 
 from pfljax.errors import PflError
+
+ALIGNMENT = 64  # bytes; CPU devices use numpy's memory as it is where it begins at a multiple of this
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Uninitialized memory that CPU devices can use as it is."""
+    num_bytes = math.prod(shape) * dtype.itemsize
+    raw = np.empty(num_bytes + ALIGNMENT, np.uint8)
+    begin = -raw.ctypes.data % ALIGNMENT
+    return raw[begin : begin + num_bytes].view(dtype).reshape(shape)
+
+
+def aligned(array: np.ndarray) -> np.ndarray:
+    """The array itself if CPU devices can use its memory, else a copy that they can."""
+    if array.ctypes.data % ALIGNMENT == 0 and array.flags.c_contiguous:
+        return array
+    copy = empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
 
 
 def memory_map(array: np.ndarray) -> np.memmap | None:

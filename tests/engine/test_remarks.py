@@ -1,0 +1,45 @@
+"""What a run says before it begins: layers that will be slow."""
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+import pfljax as pfl
+from pfljax.models import layers, losses
+from pfljax.types import Model
+
+
+def pictures() -> pfl.data.Population:
+    generator = np.random.default_rng(0)
+    clients = {
+        name: {"x": generator.normal(size=(6, 6, 6, 1)).astype(np.float32), "y": np.arange(6) % 2} for name in "abc"
+    }
+    return pfl.data.Population.from_clients(clients, about=pfl.data.About(num_classes=2))
+
+
+def model(convolution) -> Model:
+    class Net(nnx.Module):
+        def __init__(self, rngs):
+            self.body = nnx.Conv(1, 2, (3, 3), rngs=rngs, conv_general_dilated=convolution)
+            self.head = nnx.Linear(72, 2, rngs=rngs)
+
+        def __call__(self, x):
+            return self.head(jax.nn.relu(self.body(x)).reshape(x.shape[0], -1))
+
+    return pfl.models.from_nnx(lambda rngs: Net(rngs), losses.cross_entropy(), {"accuracy": losses.accuracy()})
+
+
+def test_a_slow_convolution_is_named():
+    algorithm = pfl.algorithms.fedavg(model(jax.lax.conv_general_dilated))
+    with pytest.warns(UserWarning, match=r"body/kernel: lax.conv .* 30 to 50 times slower .*conv_general_dilated="):
+        pfl.rounds(algorithm, pictures(), cohort=1, rounds=1)
+
+
+def test_a_convolution_as_a_matmul_is_not():
+    algorithm = pfl.algorithms.fedavg(model(layers.conv_general_dilated))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pfl.rounds(algorithm, pictures(), cohort=1, rounds=1)
