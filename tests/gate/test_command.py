@@ -74,6 +74,9 @@ def test_mistakes(gated, tmp_path, capsys):
     assert gated("check", "--only", "ml") == 2
     assert "--only: expected one of lr, mlp, got 'ml', did you mean 'mlp'?" in capsys.readouterr().err
     assert gated("check", "--at-most", "2") == 2
+    assert gated("check", "--json", str(tmp_path / "none" / "figures.json")) == 2
+    assert module.main({}, ["check"], tmp_path / "budgets.json") == 2
+    assert "at least one" in capsys.readouterr().err
     (tmp_path / "budgets.json").write_text("{")
     for command in ("check", "update"):
         assert gated(command) == 2

@@ -12,7 +12,7 @@ from jax import lax
 import pfljax as pfl
 from pfljax.data.shard import TILE
 from pfljax.errors import PflError
-from pfljax.gate import Operations, bilinear, exact, round_operations
+from pfljax.gate import Operations, bilinear, counters, exact, measure, round_operations, workload
 from pfljax.plan.plan import Plan
 from pfljax.types import Mean
 from tests.gate.workloads import COHORT, MODEL, POPULATION, fedavg, program
@@ -118,6 +118,11 @@ def test_all_rows_cost_by_tiles():
     assert products < per_tile < 3 * products
 
 
+def test_more_rounds_than_a_plan_holds_are_refused():
+    with pytest.raises(PflError, match="num_rounds: expected at most 20, got 21"):
+        counters(program(fedavg()), num_rounds=21)
+
+
 def quadratic():
     """A client whose work is quadratic in its steps."""
     base = fedavg()
@@ -144,3 +149,13 @@ def test_what_is_not_bilinear_is_refused_and_can_be_counted_one_by_one():
     assert len(sizes) == COHORT
     paid = round_operations(made, plan, count).paid.floating
     assert paid == COHORT * count(0, 9).floating + num_params * int((sizes**2).sum())
+
+
+@pytest.mark.slow
+def test_a_workload_that_is_not_bilinear_is_measured_one_by_one():
+    arguments = {"cohort": COHORT, "devices": 2, "width": 1, "examples": "resident"}
+    found = measure(workload(quadratic(), POPULATION, count=exact, **arguments))
+    made = program(quadratic())
+    assert found["operations"] == round_operations(made, made.plan(0, 10), exact(made)).paid.floating / 10
+    with pytest.raises(PflError, match="operations of quadratic"):
+        measure(workload(quadratic(), POPULATION, **arguments))

@@ -39,10 +39,14 @@ def _parsed(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.at_most is not None and not options.timed:
         raise PflError("--at-most: expected --timed beside it, got none; add --timed")
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        raise PflError(f"--json: expected a file in a folder that exists, got {options.json}; make the folder")
     return options
 
 
 def _run(workloads: Mapping[str, Workload], options: argparse.Namespace, path: Path) -> int:
+    if not workloads:
+        raise PflError("workloads: expected at least one, got none, and nothing would be checked")
     chosen = list(workloads) if options.only is None else options.only
     for name in chosen:
         if name not in workloads:

@@ -8,6 +8,7 @@ import jax
 
 from pfljax.data.population import Population
 from pfljax.engine import Program, prepare, rounds
+from pfljax.errors import PflError, whole
 from pfljax.gate import hlo
 from pfljax.gate.compiles import counted_compiles
 from pfljax.gate.operations import equations, operations
@@ -70,7 +71,11 @@ def counters(program: Program, num_rounds: int = NUM_ROUNDS, count: Count | None
 
     Of a block program each loop's body counts once; a round is the mean over the plan's rounds. See
     docs/performance_gate.md for every counter. One that this kind of device does not tell is left out.
+
+    Raises PflError for more rounds than a plan has room for.
     """
+    if whole("num_rounds", num_rounds) > program.max_rounds:
+        raise PflError(f"num_rounds: expected at most {program.max_rounds}, got {num_rounds}")
     planned = round_operations(program, program.plan(0, num_rounds), count)
     of_block = operations(program.traced.jaxpr)
     a_round = lambda total: total // num_rounds if total % num_rounds == 0 else total / num_rounds
@@ -91,14 +96,15 @@ def counters(program: Program, num_rounds: int = NUM_ROUNDS, count: Count | None
 
 
 def _of_executable(compiled: jax.stages.Compiled) -> dict[str, int | float]:
-    module = hlo.parse(compiled.as_text() or "")
-    ops = hlo.histogram(module)
-    found: dict[str, int | float] = {f"hlo_{opcode.replace('-', '_')}": ops[opcode] for opcode in OPCODES}
-    found |= {
-        "hlo_total": sum(ops.values()),
+    found: dict[str, int | float] = {}
+    text = compiled.as_text()
+    if text is not None:
+        module = hlo.parse(text)
+        ops = hlo.histogram(module)
+        found |= {f"hlo_{opcode.replace('-', '_')}": ops[opcode] for opcode in OPCODES}
+        found["hlo_total"] = sum(ops.values())
         # The loop over rounds is the outermost; what is deeper waits for other devices once a client or a step.
-        "collectives_in_client_loops": hlo.collectives_deeper_than(module, 1),
-    }
+        found["collectives_in_client_loops"] = hlo.collectives_deeper_than(module, 1)
     accessed = (compiled.cost_analysis() or {}).get("bytes accessed")
     if accessed is not None:
         found["accessed_bytes"] = int(accessed)
