@@ -20,7 +20,7 @@ class Entry(NamedTuple):
 
 
 LINEUP = {
-    "bare": Entry("yardstick: the same SGD steps without any federation, one loop a core", "bare"),
+    "bare": Entry("yardstick: the same SGD steps without any federation, a loop a core", "bare", variants=("1", "8")),
     "pfljax": Entry("this library: public interface, defaults", "pfljax"),
     "pfljax-first": Entry("for maml: first order instead of exact", "pfljax", variants=("first",)),
     "vmap": Entry("yardstick: jit(vmap(client)) over the padded cohort, on one device", "vmap"),

@@ -139,6 +139,7 @@ def _repeat(lane: Lane, work: Work, plan: Plan) -> None:
     mine = lane.measured
     reply = lane.contestant.ask({"do": "run", "count": mine.rounds}, plan.timeout)
     cohorts = work.schedule[reply["first"] : reply["first"] + reply["count"]]
+    mine.cohort = cohorts.shape[1]
     mine.clients.append(cohorts.size / reply["seconds"])
     mine.steps.append(int(work.steps[cohorts].sum()) / reply["seconds"])
     mine.peak_bytes = lane.contestant.peak_bytes

@@ -9,6 +9,7 @@ class Measured:
     """One contestant on one work.
 
     steps, clients: [repeat] gradient steps and clients a second; start_seconds: load, compile and first round
+    rounds: of a repeat, of `cohort` clients each; off: how far its check was from the reference's
     status: "" if all went well, else why there are no figures
     """
 
@@ -18,6 +19,7 @@ class Measured:
     status: str = ""
     steps: list[float] = field(default_factory=list)
     clients: list[float] = field(default_factory=list)
+    cohort: int = 0
     rounds: int = 0
     start_seconds: float = 0.0
     peak_bytes: int = 0
@@ -46,6 +48,8 @@ COLUMNS = [
     "contestant",
     "clients/s",
     "spread",
+    "steps/s",
+    "s a round",
     "to best peer",
     "to bare",
     "peak MiB",
@@ -53,8 +57,6 @@ COLUMNS = [
     "off by",
     "versions",
 ]
-
-
 COLORS = {"bare": "tab:gray", "vmap": "tab:gray"}
 
 
@@ -69,6 +71,8 @@ def markdown(rows: list[dict]) -> str:
             label(row),
             f"{statistics.median(clients):,.4g}",
             f"{min(clients):,.4g} to {max(clients):,.4g}",
+            f"{statistics.median(row['steps']):,.4g}",
+            f"{row['cohort'] / statistics.median(clients):.3g}",
             times(row["to_best_peer"]),
             times(row["to_bare"]),
             f"{row['peak_bytes'] / 2**20:,.0f}",
@@ -79,7 +83,15 @@ def markdown(rows: list[dict]) -> str:
     text = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
     reasons = [f"- {label(row)}: {row['status']}" for row in rows if row["status"]]
     notes = [f"- {label(row)}: {row['note']}" for row in timed if row["note"]]
-    return "\n\n".join(filter(None, [text, "\n".join(reasons), "\n".join(notes)])) + "\n"
+    return "\n\n".join(filter(None, [text, _orders(timed), "\n".join(reasons), "\n".join(notes)])) + "\n"
+
+
+def _orders(timed: list[dict]) -> str:
+    """What exact MAML costs, where both orders were timed."""
+    rates = {row["name"]: statistics.median(row["steps"]) for row in timed}
+    if not {"pfljax", "pfljax-first"} <= set(rates):
+        return ""
+    return f"Exact MAML takes {rates['pfljax-first'] / rates['pfljax']:.2f} times as long as first order."
 
 
 def label(row: dict) -> str:
