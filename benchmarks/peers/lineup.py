@@ -27,7 +27,7 @@ LINEUP = {
     "fedjax": Entry("google/fedjax, its jit and its pmap backend", "fedjax", "fedjax", ("jit", "pmap")),
     "pfl": Entry("apple/pfl-research, SimulatedBackend on torch", "pfl", "pfl", ("threads", "processes")),
     "flwr": Entry("Flower's simulation: Ray, torch", "flwr", "flwr"),
-    "drjax": Entry("google/drjax: FedAvg written in its primitives", "drjax", "drjax"),
+    "drjax": Entry("google/drjax: FedAvg written in its primitives", "drjax", "drjax", ("sharded", "single")),
 }
 
 

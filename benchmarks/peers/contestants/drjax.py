@@ -1,7 +1,8 @@
-"""drjax: FedAvg written in its primitives and jitted, the clients' axis sharded over one CPU device per core."""
+"""drjax: FedAvg written in its primitives and jitted, the clients' axis sharded over a CPU device a core, or on one."""
 
 import importlib.metadata
 import os
+import sys
 import time
 
 import drjax
@@ -11,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from peers import jax_models
-from peers.batches import rectangle
+from peers.batches import empty, rectangle
 from peers.contestant import Runner, serve
 from peers.contestants.vmap import train_client
 from peers.work import Work
@@ -22,9 +23,8 @@ def prepare(work: Work, threads: int) -> Runner:
         raise NotImplementedError("drjax is primitives, without MAML of its own")
     cohort = work.schedule.shape[1]
     # The clients' axis must divide evenly over the devices.
-    num_devices = max(n for n in range(1, threads + 1) if cohort % n == 0)
-    devices = jax.devices()[:num_devices]
-    mesh = jax.make_mesh((num_devices,), ("clients",), (AxisType.Auto,), devices=devices)
+    num_devices = max(n for n in range(1, len(jax.devices()) + 1) if cohort % n == 0)
+    mesh = jax.make_mesh((num_devices,), ("clients",), (AxisType.Auto,), devices=jax.devices()[:num_devices])
     jax.set_mesh(mesh)
     everywhere, by_client = NamedSharding(mesh, P()), NamedSharding(mesh, P("clients"))
     arrays = jax.device_put(work.arrays, everywhere)
@@ -39,6 +39,10 @@ def prepare(work: Work, threads: int) -> Runner:
         trained = drjax.map_fn(train, (drjax.broadcast(params), rows, masks))
         return drjax.reduce_weighted_mean(trained, {name: weights for name in params})  # it wants a weight per leaf
 
+    for rows, masks in empty(work):
+        told = jax.device_put((rows, masks, np.ones(cohort, np.float32)), by_client)
+        train_round(now[0], arrays, *told)
+
     def run(first, count):
         begin = time.perf_counter()
         for chosen in work.schedule[first : first + count]:
@@ -52,5 +56,6 @@ def prepare(work: Work, threads: int) -> Runner:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+    if sys.argv[1] == "sharded":
+        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
     serve(prepare, lambda: {name: importlib.metadata.version(name) for name in ("drjax", "jax")})

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from peers import jax_models
-from peers.batches import rectangle
+from peers.batches import empty, rectangle
 from peers.contestant import Runner, serve
 from peers.work import Work
 
@@ -25,6 +25,9 @@ def prepare(work: Work, threads: int) -> Runner:
     def train_round(params, arrays, rows, masks, weights):
         changed = jax.vmap(lambda rows, masks: train_client(work, params, arrays, rows, masks))(rows, masks)
         return jax.tree.map(lambda leaf: jnp.tensordot(weights / weights.sum(), leaf, 1), changed)
+
+    for rows, masks in empty(work):
+        train_round(now[0], arrays, rows, masks, np.ones(len(rows), np.float32))
 
     def run(first, count):
         begin = time.perf_counter()
