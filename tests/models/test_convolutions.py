@@ -151,6 +151,18 @@ def branched(params, x):
     return lax.cond(params["scale"] > 0, one, other, x, params["a"], params["b"])
 
 
+def chosen(params, x):
+    """Which kernel it will be is not known: both are named."""
+    kernel = lax.cond(x.sum() > 0, lambda a, b: a, lambda a, b: b, params["a"], params["b"])
+    return convolve(x, kernel)
+
+
+def solved(params, x):
+    """A primitive with jaxprs of its own kind."""
+    half = lax.custom_linear_solve(lambda v: 2 * v, params["a"], lambda _, b: b / 2, symmetric=True)
+    return convolve(x, half)
+
+
 def rematerialized(params, x):
     return jax.checkpoint(lambda x, kernel: jax.jit(convolve)(x, kernel))(x, params["b"])
 
@@ -182,6 +194,8 @@ def mapped(params, x):
         (exchanged_while, ("a", "b")),
         (with_constants_while, ("b",)),
         (branched, ("b",)),
+        (chosen, ("a", "b")),
+        (solved, ("a",)),
         (rematerialized, ("b",)),
         (custom, ("a", "b")),
         (mapped, ("a",)),
