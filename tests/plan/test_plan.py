@@ -28,7 +28,9 @@ def test_cohorts_are_seen_clients_without_replacement():
 
 def test_every_client_is_sampled_equally_often():
     made, num_rounds = planner(cohort=3), 4000
-    found = np.bincount(np.concatenate([made.samplers[0].sample(round) for round in range(num_rounds)]), minlength=20)[::2]
+    found = np.bincount(np.concatenate([made.samplers[0].sample(round) for round in range(num_rounds)]), minlength=20)[
+        ::2
+    ]
     spread = np.sqrt(num_rounds * 0.3 * 0.7)
     assert np.abs(found - num_rounds * 0.3).max() < 4.5 * spread
     assert found.std() > spread / 4
@@ -86,7 +88,9 @@ def test_blocks_do_not_change_rounds(cut, num_devices, width):
 
 
 @STEADY
-@given(num_devices=st.integers(1, 4), width=st.integers(1, 6), cohorts=st.lists(st.integers(1, 5), min_size=1, max_size=4))
+@given(
+    num_devices=st.integers(1, 4), width=st.integers(1, 6), cohorts=st.lists(st.integers(1, 5), min_size=1, max_size=4)
+)
 def test_a_sweeps_runs_stand_side_by_side(num_devices, width, cohorts):
     """Every run's cohort is its own sampler's, wherever its clients stand."""
     one = planner(num_devices=num_devices, width=width)

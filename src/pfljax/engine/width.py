@@ -22,7 +22,7 @@ from pfljax.errors import PflError
 Width = int | Literal["auto", "measure"]
 Make = Callable[[int, str], Program]  # (width, why) -> program
 
-SMALL_MODEL = 2_000  # parameters; below, a CPU spends its time between operations, not in them
+SMALL_MODEL = 5_000  # parameters; below, a CPU spends its time between operations, not in them
 SMALL_WIDTH = 8
 MOST = 512  # lanes; ordered sums hold no more
 GAIN = 0.95  # a wider chunk must take less than this share of the time
