@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Entry(NamedTuple):
     """A contestant. module: in `contestants`; needs: its requirements file, "" for the driver's own environment.
 
-    variants: ways of using it, of which the fastest counts; yardsticks are no peers.
+    variants: ways of using it, of which the best counts; yardsticks are no peers.
     """
 
     about: str

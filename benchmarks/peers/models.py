@@ -67,14 +67,17 @@ def initial(model: dict, seed: int) -> dict[str, np.ndarray]:
             return random.normal(1.0, 0.01, shape)
         if name.endswith("bias"):
             return random.normal(0.0, 0.01, shape)
-        wide = {"embed/embedding": 1, "positions": 1}.get(name) or np.prod(shape) / np.prod(_outputs(name, shape))
-        return random.normal(0.0, wide**-0.5, shape)
+        return random.normal(0.0, _fan_in(name, shape) ** -0.5, shape)
 
     return {name: draw(name, shape).astype(np.float32) for name, shape in sorted(shapes(model).items())}
 
 
-def _outputs(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    return shape[1:] if name.split("/")[-2] in ("query", "key", "value") else shape[-1:]
+def _fan_in(name: str, shape: tuple[int, ...]) -> int:
+    """Of a kernel, the inputs of one output; rows of tables count their own length, so that their sum stays near 1."""
+    if name in ("embed/embedding", "positions"):
+        return shape[-1]
+    split = name.split("/")[-2] in ("query", "key", "value")  # [in, head, feature]
+    return int(np.prod(shape[:1] if split else shape[:-1]))
 
 
 def _layers(kernels: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

@@ -16,6 +16,8 @@ from peers.lineup import LINEUP
 from peers.table import Measured
 from peers.work import Work, load_params
 
+CLEARLY = 1.5  # times slower than another variant in the warm-up: then it is not timed
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -75,7 +77,7 @@ def race(work: Work, names: list[str], out: Path, plan: Plan) -> list[dict]:
             if not work.inner_lr:  # support and query rows are drawn by chance: only the same code draws the same
                 lane.attempt(lambda lane: _check(lane, work, scratch, reference, plan))
             lane.attempt(lambda lane: _warm_up(lane, work, scratch, plan))
-        _keep_fastest(lanes)
+        _drop_slow_variants(lanes)
         for repeat in range(plan.repeats):
             for lane in lanes:
                 lane.attempt(lambda lane: _repeat(lane, work, plan))
@@ -125,14 +127,15 @@ def _warm_up(lane: Lane, work: Work, scratch: Path, plan: Plan) -> None:
     mine.rounds = plan.rounds or max(1, min(left, round(plan.seconds * reply["count"] / reply["seconds"])))
 
 
-def _keep_fastest(lanes: list[Lane]) -> None:
-    """Of a contestant's variants one is timed; the warm-up says which."""
+def _drop_slow_variants(lanes: list[Lane]) -> None:
+    """Leaves those variants of a contestant that the warm-up, being short, found not much slower than another."""
     pace = lambda lane: lane.reply["seconds"] / lane.reply["count"]
     for name in dict.fromkeys(lane.measured.name for lane in lanes):
         ready = [lane for lane in lanes if lane.measured.name == name and not lane.measured.status]
-        for lane in sorted(ready, key=pace)[1:]:
-            lane.measured.status = f"its slower variant, {pace(lane):.3g} s a round in the warm-up"
-            lane.close()
+        for lane in ready:
+            if pace(lane) > CLEARLY * min(map(pace, ready)):
+                lane.measured.status = f"its slower variant, {pace(lane):.3g} s a round in the warm-up"
+                lane.close()
 
 
 def _repeat(lane: Lane, work: Work, plan: Plan) -> None:

@@ -34,9 +34,9 @@ class Measured:
 
 
 def ratios(measured: list[Measured]) -> list[dict]:
-    """One dict a contestant: its rate over that of the best peer and over bare's; None where there is none."""
+    """One dict a contestant: its rate over those of the best peer and of the best bare; None where there is none."""
     peers = [m.rate for m in measured if m.is_peer and m.rate]
-    bare = next((m.rate for m in measured if m.name == "bare"), None)
+    bare = max((m.rate for m in measured if m.name == "bare" and m.rate), default=None)
     over = lambda rate, other: rate / other if rate and other else None
     return [
         asdict(m) | {"to_best_peer": over(m.rate, max(peers, default=None)), "to_bare": over(m.rate, bare)}

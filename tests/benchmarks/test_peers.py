@@ -101,6 +101,7 @@ def test_ratios_are_of_medians_to_the_best_peer_and_to_bare():
     rows = table.ratios(
         [
             measured("bare", [100.0, 90.0, 110.0]),
+            measured("bare", [50.0], variant="8"),
             measured("pfljax", [80.0, 60.0, 95.0]),
             measured("fedjax", [10.0, 20.0, 30.0], is_peer=True),
             measured("pfl", [40.0, 40.0, 1.0], is_peer=True),
@@ -108,8 +109,8 @@ def test_ratios_are_of_medians_to_the_best_peer_and_to_bare():
             measured("flwr", [], is_peer=True, status="missing: no wheel"),
         ]
     )
-    assert [row["to_bare"] for row in rows] == [1, 0.8, 0.2, 0.4, None, None]
-    assert [row["to_best_peer"] for row in rows] == [2.5, 2, 0.5, 1, None, None]
+    assert [row["to_bare"] for row in rows] == [1, 0.5, 0.8, 0.2, 0.4, None, None]
+    assert [row["to_best_peer"] for row in rows] == [2.5, 1.25, 2, 0.5, 1, None, None]
     text = table.markdown(rows)
     assert text.index("| bare") < text.index("| pfljax") < text.index("| pfl |") < text.index("| fedjax")
     assert "| drjax" not in text
@@ -132,8 +133,8 @@ def test_without_peers_there_are_no_ratios_to_them(tmp_path):
 def test_what_cannot_be_installed_is_missing_and_nobody_elses_concern(tmp_path, monkeypatch):
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (tmp_path / "drjax.txt").write_text(f"{tmp_path}/no-such-package\n")
-    (row,) = race.race(TINY, ["drjax"], tmp_path, race.Plan(repeats=1))
+    (tmp_path / "flwr.txt").write_text(f"{tmp_path}/no-such-package\n")
+    (row,) = race.race(TINY, ["flwr"], tmp_path, race.Plan(repeats=1))
     assert row["status"].startswith("missing: ERROR: Invalid requirement")
     log = Path(row["status"].partition("(log: ")[2].rstrip(")"))
     assert "no-such-package" in log.read_text()
@@ -167,7 +168,7 @@ def test_bare_pfljax_and_vmap_race(tmp_path):
     plan = race.Plan(repeats=2, seconds=0.2)
     rows = race.race(TINY, ["bare", "pfljax", "vmap"], tmp_path, plan)
     timed = [row for row in rows if not row["status"]]
-    assert [row["name"] for row in timed] == ["bare", "pfljax", "vmap"]
-    assert [row["name"] for row in rows if row["status"].startswith("its slower variant")] == ["bare"]
+    assert {row["name"] for row in timed} == {"bare", "pfljax", "vmap"}
+    assert {row["status"].partition(",")[0] for row in rows} <= {"", "its slower variant"}
     assert all(len(row["steps"]) == 2 and row["off"] < 1e-4 and row["peak_bytes"] > 2**26 for row in timed)
     assert {path.name for path in tmp_path.iterdir()} >= {"results.json", "results.md", "results.png", "bare-1.log"}
