@@ -186,6 +186,8 @@ def _table(name: str, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray
 
 
 def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    if parts[0].dtype.kind not in "fiub":
+        return np.concatenate(parts)  # to be refused, by name
     shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
     return np.concatenate(parts, out=empty(shape, parts[0].dtype))
 
