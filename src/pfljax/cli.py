@@ -20,7 +20,7 @@ USAGE = """\
 pfljax: personalized federated learning, simulated at the speed of its gradients.
 
   pfljax run [keyboard|wearable] [algorithm:NAME] [options]   compare personalized with shared, local and control models
-  pfljax plan [the words of a run]                            what it will take: bytes, steps, operations; runs nothing
+  pfljax plan [the words of a run]                            what it will take: bytes, steps, time to compile
   pfljax list                                                 populations and algorithms
   pfljax run --help                                           the options of a run
   pfljax --version

@@ -10,7 +10,9 @@ from pfljax import keys
 from pfljax.data.population import Population
 from pfljax.engine.loop import rounds as run_rounds
 from pfljax.engine.loop import sweep
-from pfljax.engine.result import Result
+from pfljax.engine.place import Placed
+from pfljax.engine.result import Diverged, Result
+from pfljax.engine.stream import Stream, examples_of
 from pfljax.errors import PflError, whole
 from pfljax.evaluate import curve, shared
 from pfljax.types import Algorithm
@@ -63,6 +65,8 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
     """
     if eval_every is not None:
         whole("eval_every", eval_every)
+    if "pause_every" in arguments:
+        raise PflError("pause_every: expected eval_every in its place, or your own loop over pfljax.rounds")
     if seeds is None:
         if hyper is not None:
             raise PflError("hyper: expected seeds beside it, got none; pass seeds=[0], say")
@@ -75,19 +79,27 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
         blocks = sweep(
             algorithm, population, rounds=rounds, seeds=seeds, hyper=hyper, pause_every=eval_every, **arguments
         )
-    made, figures = (), {}
-    for made in blocks:
-        for run, block in enumerate(made):
-            done = block.first_round + block.num_rounds
-            if eval_every is not None and block.num_rounds and done % eval_every == 0:
-                figures[run, done - 1] = _validation(block.result(), population)
-    results = [
-        replace(each, records=tuple(record | figures.get((run, record["round"]), {}) for record in each.records))
-        for run, each in enumerate(block.result() for block in made)
-    ]
+    made, figures, examples = (), {}, None
+    try:
+        for made in blocks:
+            for run, block in enumerate(made):
+                done = block.first_round + block.num_rounds
+                if eval_every is not None and block.num_rounds and done % eval_every == 0:
+                    result = block.result()
+                    examples = examples or examples_of(population, result.mesh, result.examples)
+                    figures[run, done - 1] = _validation(result, population, examples)
+    except Diverged as error:
+        error.result = _with(figures, 0, error.result)
+        raise
+    results = [_with(figures, run, block.result()) for run, block in enumerate(made)]
     return results[0] if seeds is None else tuple(results)
 
 
-def _validation(result: Result, population: Population) -> dict[str, float]:
-    found = curve(shared(result), population, (0,)).values["validation"]
+def _with(figures: dict[tuple[int, int], dict[str, float]], run: int, result: Result) -> Result:
+    """The result with the figures of one run in its records. figures: {(run, round): figures}"""
+    return replace(result, records=tuple(each | figures.get((run, each["round"]), {}) for each in result.records))
+
+
+def _validation(result: Result, population: Population, examples: Placed | Stream) -> dict[str, float]:
+    found = curve(shared(result), population, (0,), examples=examples).values["validation"]
     return {f"validation_{metric}": float(np.nanmean(values[0, result.seen])) for metric, values in found.items()}

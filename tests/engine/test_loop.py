@@ -112,6 +112,17 @@ def test_a_server_step_that_overflows_stops_the_run(population, on_nonfinite):
     assert np.isfinite(np.asarray(jax.tree.leaves(error.value.result.vars)[0])).all()
 
 
+def test_dropped_clients_are_not_blamed_for_the_server(population):
+    """Where updates that are not finite are dropped, it is the server's step that stops the run."""
+    algorithm = pfl.algorithms.fedavg(tiny_model(population), optax.sgd(0.1), optax.sgd(1e38), steps=1)
+    everybody = {"cohort": 8, "rounds": 1, "devices": 2}
+    fine = pfl.simulate(ALGORITHMS["fedavg"](tiny_model(population)), population, **everybody)
+    bad = population.ids[int(np.flatnonzero(fine.seen)[0])]
+    with pytest.raises(pfl.Diverged, match="the server's own step") as error:
+        pfl.simulate(algorithm, poisoned(population, bad), on_nonfinite="drop", **everybody)
+    assert error.value.client_ids == ()
+
+
 def test_two_passes_name_the_client_that_was_bad_in_the_first(population):
     """Mime and its kin go over a cohort twice; a bad first pass must not blame everybody in the second."""
     algorithm = ALGORITHMS["fedavg"](tiny_model(population))

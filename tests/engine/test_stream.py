@@ -98,6 +98,8 @@ def test_a_file_that_shrank_is_refused_and_nothing_is_lost(population, algorithm
     ):
         later.extend(blocks)
     assert len(first.records) == 1
+    # The block that was running when the next one could not be brought is handed out first.
+    assert [block.first_round for block in later] == [1]
     with pytest.raises(pfl.PflError, match="has shrunk"):
         pfl.data.Population(lying.arrays, lying.offsets, lying.bounds, lying.ids)
     path.unlink()

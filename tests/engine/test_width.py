@@ -35,7 +35,7 @@ def test_the_rule_for_cpus(population, algorithm):
     small = pfl.engine.prepare(algorithm, population, **ARGUMENTS)
     assert small.width == 6  # eight, or everybody
     assert "44 parameters" in small.why
-    large = pfl.algorithms.fedavg(pfl.models.mlp(population, (400,)))
+    large = pfl.algorithms.fedavg(pfl.models.mlp(population, (800,)))
     made = pfl.engine.prepare(large, population, **ARGUMENTS)
     assert made.width == 1
     assert "faster than several side by side" in made.why

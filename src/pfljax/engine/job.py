@@ -172,6 +172,8 @@ def _settings(algorithm: Algorithm, hyper: Mapping[str, Sequence[float]] | None)
     counts = {name: len(values) for name, values in hyper.items()}
     if len(set(counts.values())) != 1:
         raise PflError(f"hyper: expected as many values of each scalar, got {counts}")
+    if 0 in counts.values():
+        raise PflError(f"hyper: expected at least one value of each scalar, got {counts}")
     return [dict(zip(hyper, values, strict=True)) for values in zip(*hyper.values(), strict=True)]
 
 

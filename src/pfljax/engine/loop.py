@@ -144,7 +144,12 @@ def _run(
         carry, info, server_info = program.run(carry, placed, plan)
         done += plan.num_rounds
         # The next plan is made, and its examples are fetched, while the devices work; its size follows their speed.
-        upcoming = feed.block(done, room())
+        trouble = None
+        if done < num_rounds:
+            try:
+                upcoming = feed.block(done, room())
+            except PflError as error:  # of the next block: this one is still to be handed out
+                trouble = error
         jax.block_until_ready(carry)
         seconds = time.perf_counter() - begin
         if block == "auto":
@@ -154,6 +159,8 @@ def _run(
         compile_seconds = 0.0
         if all(each.stopped for each in log):
             return
+        if trouble is not None:
+            raise trouble
 
 
 class _Log:
@@ -172,8 +179,9 @@ class _Log:
         if halted >= 0:
             num = max(0, halted - plan.first_round)
             if self.stopped is None:
-                bad = rows[num][~infos["finite"][num]]
-                ids = tuple(population.ids[row] for row in bad)
+                # Where such updates are dropped, they are not what stopped the run.
+                is_blamed = ~infos["finite"][num] & (self.job.on_nonfinite == "stop")
+                ids = tuple(population.ids[row] for row in rows[num][is_blamed])
                 self.stopped = Stopped(halted, ids, self.job.reduction)
         made = records(plan.first_round, rows, infos, server_infos, population, rows.size / timing[0])
         self.records += made[:num]
@@ -204,10 +212,11 @@ def _result(
     if carry.halted.is_deleted():
         raise PflError("result: expected to be asked before the next block ran; its buffers are gone")
     about, num_clients = job.runs[run], job.population.num_clients
-    clients = carry.clients.copied()
-    if len(job.runs) > 1:
+    if len(job.runs) == 1:
+        clients = carry.clients.copied()
+    else:
         own = lambda leaf: np.asarray(leaf[run * num_clients : (run + 1) * num_clients])
-        clients = Clients(*jax.tree.map(own, tuple(clients)))
+        clients = Clients(*jax.tree.map(own, tuple(carry.clients)))
     return Result(
         algorithm=job.algorithm._replace(hyper=about.hyper),
         server=copied(pick(carry.servers, run), replicated(job.mesh)),

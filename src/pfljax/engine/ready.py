@@ -12,7 +12,7 @@ from pfljax.engine.job import Job, make_job
 from pfljax.engine.place import Placed
 from pfljax.engine.program import Program, clients_of
 from pfljax.engine.stream import Stream
-from pfljax.engine.width import Width, fit, fitting, is_exhausted, say_narrower
+from pfljax.engine.width import Width, fit, fitting, is_exhausted, refusal, say_narrower
 from pfljax.errors import PflError, whole
 from pfljax.plan import Plan
 from pfljax.types import Algorithm
@@ -23,7 +23,7 @@ STREAMED_BYTES = 2**28  # of a block's examples on one device, more only if a si
 
 
 def prepare(algorithm: Algorithm, population: Population, *, seed=0, width: Width = "auto", **arguments) -> Program:
-    """The program that `pfl.rounds` with these arguments would run, compiled when first asked for.
+    """The program that `pfl.rounds` with these arguments would run, compiled, for it is weighed; it trains nothing.
 
     What `pfljax plan` and the performance gate look at. Raises PflError for what cannot run, or would not fit.
     """
@@ -69,9 +69,11 @@ def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
             if program.width == 1:
                 message = " ".join(str(error).split())[:200]
                 raise PflError(f"memory: expected one client at a time to fit, got {message}") from error
-            narrower = program.width // 2
-            say_narrower(program.width, "out of memory", narrower)
-            program = fitting(make, narrower, f"{program.width} ran out of memory")
+            asked = program.width
+        # Outside, where nothing of the failed attempt is held any more.
+        feed = placed = None
+        say_narrower(asked, "out of memory", asked // 2)
+        program = fitting(make, asked // 2, f"{asked} ran out of memory")
 
 
 def _with_slack(num_rows: int) -> int:
@@ -100,5 +102,10 @@ class Feed:
         while (needed := stream.num_rows(clients_of(plan))) > self.program.num_rows and plan.num_rounds > 1:
             plan = self.program.plan(first_round, plan.num_rounds // 2)
         if needed > self.program.num_rows:  # one round needs more than was foreseen: a larger program from here on
-            self.program = replace(self.program, num_rows=_with_slack(needed))
+            num_rows = min(_with_slack(needed), self.program.job.population.num_rows)
+            self.program = replace(self.program, num_rows=num_rows)
+            if (trouble := refusal(self.program)) is not None:
+                raise PflError(
+                    f"round {first_round}: expected its examples to fit, got {trouble}; use fewer clients a round"
+                )
         return plan, self.program.gather(plan)

@@ -112,7 +112,7 @@ def _server_step(spec: Spec, server_step: Callable, like: Tree, round: jax.Array
         is_good = is_good & (is_finite(moved) | ~somebody)
         if spec.on_nonfinite == "stop":
             is_good = is_good & (num_bad == 0)
-        return choose(somebody & is_good, moved, server), info, is_good
+        return choose(somebody & is_good, moved, server), named(info), is_good
 
     return step
 
@@ -177,7 +177,7 @@ def run_chunks(spec, client, servers, mine, placed, slots, key, round):
 
 
 def named(info: Info) -> Info:
-    """The client's info; PflError for names that records need for themselves."""
+    """A client's or the server's info; PflError for names that records need for themselves."""
     taken = {"finite", "round", "clients", "dropped", "clients_per_second"} & set(info)
     if taken:
         raise PflError(f"info: expected other names than those of the record, got {', '.join(sorted(taken))}; rename")

@@ -38,7 +38,8 @@ def fit(make: Make, job: Job, width: Width) -> Program:
     """
     most = min(MOST, -(-job.num_lanes // job.mesh.size))
     if not isinstance(width, str):
-        return fitting(make, min(width, job.num_lanes, MOST), "as asked")
+        widest = min(width, job.num_lanes, MOST)
+        return fitting(make, widest, "as asked" if widest == width else f"{width} asked, no more clients or lanes")
     if width == "auto" and job.mesh.devices.flat[0].platform == "cpu":
         return fitting(make, *_rule(job, most))
     return _measured(make, job, most)
@@ -88,7 +89,8 @@ def _rule(job: Job, most: int) -> tuple[int, str]:
     """(width, why) on CPUs."""
     num_params = sum(leaf.size for leaf in jax.tree.leaves(_params(job)))
     if num_params <= SMALL_MODEL:
-        return min(SMALL_WIDTH, most), f"a CPU trains {SMALL_WIDTH} models of {num_params} parameters as one"
+        width = min(SMALL_WIDTH, most)
+        return width, f"a CPU trains {width} models of {num_params} parameters faster as one"
     return 1, f"a CPU trains one model of {num_params} parameters faster than several side by side"
 
 
@@ -145,10 +147,10 @@ def _fingerprint(job: Job) -> str:
     """What a measured width depends on: method, model, rows, devices, versions."""
     shapes = lambda tree: [(str(leaf.dtype), leaf.shape) for leaf in jax.tree.leaves(tree)]
     device = job.mesh.devices.flat[0]
-    steps = int(np.median(job.steps))
+    work = (int(np.median(job.steps)), int(np.median(job.cost)), job.upload is not None, len(job.runs))
     rows = {name: (str(array.dtype), array.shape[1:]) for name, array in sorted(job.population.arrays.items())}
     facts = (
-        (job.algorithm.name, shapes(_params(job)), rows, steps, job.num_lanes, job.reduction, job.examples),
+        (job.algorithm.name, shapes(_params(job)), rows, work, job.num_lanes, job.reduction, job.examples),
         (device.platform, device.device_kind, job.mesh.size, jax.__version__),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]
