@@ -48,6 +48,8 @@ def prepare(work: Work, threads: int) -> Runner:
         for chosen in work.schedule[first : first + count]:
             told = *rectangle(work, chosen, random), weights[chosen].astype(np.float32)
             now[0] = train_round(now[0], arrays, *jax.device_put(told, by_client))
+            if num_devices > 1:  # rounds in flight wait for one another's threads in their all-reduces, for ever
+                jax.block_until_ready(now)
         jax.block_until_ready(now)
         return count, time.perf_counter() - begin
 
