@@ -27,7 +27,15 @@ def same(one, other, tolerance: float) -> None:
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize(("name", "width"), [("fedavg", 1), ("ditto", 1), ("ditto", 4), ("maml_exact", 4)])
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("fedavg", 1),
+        ("ditto", 4),
+        pytest.param("ditto", 1, marks=pytest.mark.slow),
+        pytest.param("maml_exact", 4, marks=pytest.mark.slow),
+    ],
+)
 def test_each_seed_is_the_run_alone(population, name, width):
     algorithm = ALGORITHMS[name](tiny_model(population))
     together = pfl.simulate(algorithm, population, seeds=range(3), width=width, eval_every=2, **ARGUMENTS)

@@ -50,6 +50,7 @@ def test_bytes_add_up(made):
         assert 4 * num_params <= each.server < 4 * num_params + 100
 
 
+@pytest.mark.slow
 def test_kept_state_is_counted_by_device():
     ditto = replace(SMALL, algorithm=PRESETS["wearable"].algorithms[1])
     _, found = estimates(ditto)
@@ -57,6 +58,7 @@ def test_kept_state_is_counted_by_device():
     assert found.clients == pytest.approx(10 * model_bytes, rel=0.05)  # 20 clients on two devices, a model each
 
 
+@pytest.mark.slow
 def test_streamed_examples_are_counted_twice():
     _, found = estimates(replace(SMALL, engine=EngineConfig(width=2, devices=2, examples="streamed")))
     assert found.is_streamed
