@@ -17,6 +17,7 @@ class Work:
     model:    a description for `jax_models` and `torch_models`; params: {name: float32 array}, where training starts
     weighting: the server's mean counts clients by their rows ("examples") or alike ("uniform"); its rate is 1
     inner_lr: of the one inner step of Per-FedAvg; 0 is FedAvg
+    folder:   where it was loaded from, for contestants that hand it on to processes of their own
     """
 
     name: str
@@ -31,6 +32,7 @@ class Work:
     params: dict[str, np.ndarray]
     seed: int
     inner_lr: float = 0.0
+    folder: str = ""
 
     @property
     def sizes(self) -> np.ndarray:
@@ -78,7 +80,8 @@ def load(folder: Path) -> Work:
     rest = json.loads((folder / "work.json").read_text())
     arrays = {name: np.load(folder / f"{name}.npy") for name in rest.pop("arrays")}
     offsets, schedule = np.load(folder / "offsets.npy"), np.load(folder / "schedule.npy")
-    return Work(arrays=arrays, offsets=offsets, schedule=schedule, params=load_params(folder / "params.npz"), **rest)
+    params = load_params(folder / "params.npz")
+    return Work(arrays=arrays, offsets=offsets, schedule=schedule, params=params, folder=str(folder), **rest)
 
 
 def save_params(path: Path, params: dict[str, np.ndarray]) -> None:

@@ -20,9 +20,8 @@ TINY = catalog.make("lr", is_tiny=True)
 
 
 def assert_same(mine: work.Work, other: work.Work):
-    assert replace(mine, arrays={}, params={}, offsets=0, schedule=0) == replace(
-        other, arrays={}, params={}, offsets=0, schedule=0
-    )
+    rest = {"arrays": {}, "params": {}, "offsets": 0, "schedule": 0, "folder": ""}
+    assert replace(mine, **rest) == replace(other, **rest)
     for a, b in ((mine.arrays, other.arrays), (mine.params, other.params)):
         assert {k: v.dtype for k, v in a.items()} == {k: v.dtype for k, v in b.items()}
         assert all(np.array_equal(a[name], b[name]) for name in a)

@@ -2,9 +2,7 @@
 
 import importlib.metadata
 import os
-import tempfile
 import time
-from pathlib import Path
 
 os.environ |= {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 
@@ -42,8 +40,6 @@ def prepare(work: Work, threads: int) -> Runner:
         raise NotImplementedError("flwr ships no MAML; its fedmeta baseline is first order in effect")
     torch.set_num_threads(threads)
     network = torch_models.fill(torch_models.Network(work.model), work.params)
-    folder = tempfile.mkdtemp(prefix="peers-flwr-")  # for the actors, which map the arrays from there
-    work.save(Path(folder))
     resources = {"init_args": {"num_cpus": threads}, "client_resources": {"num_cpus": 1, "num_gpus": 0.0}}
 
     def simulate(cohorts) -> list[float]:
@@ -59,7 +55,7 @@ def prepare(work: Work, threads: int) -> Runner:
         @server.main()
         def main(grid, context):
             arrays = ArrayRecord(network.state_dict())
-            Scheduled(folder, cohorts).start(grid, arrays, num_rounds=len(cohorts), evaluate_fn=done)
+            Scheduled(work.folder, cohorts).start(grid, arrays, num_rounds=len(cohorts), evaluate_fn=done)
 
         run_simulation(server, client_app, num_supernodes=len(cohorts[0]), backend_config=resources)
         if len(over) != len(cohorts) + 1:
