@@ -45,8 +45,8 @@ def _through(equation, arguments: list[Names], found: set[str]) -> list[Names]:
     follow = lambda body: lambda given: _follow(body, given, found)
     match equation.primitive.name:
         case "scan":
-            first = params["num_consts"]
-            return _loop(follow(params["jaxpr"]), arguments, first, first + params["num_carry"])
+            num_consts, num_carry = _of_scan(params)
+            return _loop(follow(params["jaxpr"]), arguments, num_consts, num_consts + num_carry)
         case "while":
             first = params["cond_nconsts"]
             return _loop(follow(params["body_jaxpr"]), arguments[first:], params["body_nconsts"], None)
@@ -59,6 +59,14 @@ def _through(equation, arguments: list[Names], found: set[str]) -> list[Names]:
     for body in bodies:  # who feeds whom is not known here: rather a name too many
         _follow(body, [everything] * len(body.invars), found)
     return [everything] * len(equation.outvars)
+
+
+def _of_scan(params) -> tuple[int, int]:
+    """How many of a scan's arguments are constants and how many are carried; jax 0.12 tells by a tree of arguments."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    consts, carry, _ = (len(list(part)) for part in params["ft_in"].elts)
+    return consts, carry
 
 
 def _loop(body: Callable, arguments: list[Names], first: int, last: int | None) -> list[Names]:
