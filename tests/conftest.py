@@ -2,12 +2,14 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 # Half of the suite's time is compilation of tiny programs that run once: compile them without LLVM's optimizations.
 FAST_COMPILE = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FAST_COMPILE}".strip()
 
 import jax  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_enable_compilation_cache", False)  # the command line turns it on for its whole process
@@ -15,3 +17,13 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="pfljax-tests-")  # the user's own cache stays as it is
 jax.devices()  # the devices are up: no test can change their number any more
+
+MANY_MAPS = 20_000  # of memory by one process; the kernel allows 65,530, and XLA dies where it gets no more
+
+
+@pytest.fixture(autouse=True, scope="module")
+def room_for_programs():
+    """Lets go of compiled programs now and then: each maps memory, and a suite compiles thousands."""
+    yield
+    if Path("/proc/self/maps").read_bytes().count(b"\n") > MANY_MAPS:
+        jax.clear_caches()

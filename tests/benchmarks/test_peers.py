@@ -72,6 +72,20 @@ def test_pfljax_and_bare_train_the_same_and_a_wrong_rate_is_found():
     assert status.startswith("trains something else: after a round it is off by 0.01")
 
 
+@pytest.mark.parametrize("width", [1, 3])
+def test_bare_pads_short_batches_as_pfljax_does(width):
+    check = TINY.check()
+    sizes = np.array([check.batch, check.batch - 1, check.batch // 2, 1])
+    pick = np.concatenate([begin + np.arange(size) for begin, size in zip(check.offsets, sizes, strict=False)])
+    arrays = {name: array[pick] for name, array in check.arrays.items()}
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    short = replace(check, arrays=arrays, offsets=offsets, weighting="uniform")  # bare's mean knows no sizes
+
+    runner, other = bare.prepare(short, 1, width=width), ours.prepare(short, 1)
+    other.run(0, 1)
+    assert agreement.difference(short.params, runner.params(), other.params()) < 1e-4
+
+
 def test_other_losses_names_and_numbers_are_something_else():
     start, params = {"w": np.zeros(2)}, {"w": np.ones(2)}
     status = lambda loss, mine: agreement.verdict(start, (2.0, params), (loss, mine))[1]
