@@ -27,3 +27,15 @@ def whole(name: str, value: object, least: int = 1) -> int:
     if value >= 2**31:
         raise PflError(f"{name}: expected a whole number below 2**31, got {value!r}")
     return int(value)
+
+
+def at_least(name: str, value: float, least: float) -> None:
+    """Raises PflError unless `value` is a number of at least `least`."""
+    if not value >= least:
+        raise PflError(f"{name}: expected a number of at least {least}, got {value}")
+
+
+def between(name: str, value: float, least: float, most: float) -> None:
+    """Raises PflError unless `value` is a number from `least` to `most`."""
+    if not least <= value <= most:
+        raise PflError(f"{name}: expected a number from {least} to {most}, got {value}")

@@ -43,6 +43,17 @@ class Metric(NamedTuple):
     better: Literal["higher", "lower"] = "higher"
 
 
+class Features(NamedTuple):
+    """What a model's last layer reads, for methods that compare examples by it.
+
+    apply: (vars, batch, key, train) -> [batch, size]
+    """
+
+    apply: Callable[[Vars, Batch, Key, bool], jax.Array]
+    size: int
+    num_classes: int
+
+
 class Model(NamedTuple):
     """A model as pure functions. The first metric is the one that choices are made by.
 
@@ -50,12 +61,14 @@ class Model(NamedTuple):
     apply:   (vars, batch, key, train) -> (outputs, stats); padded rows are those with batch["mask"] False
     loss:    (outputs, batch) -> Weighted; the library masks and averages, so padding never counts
     metrics: ((name, Metric), ...)
+    features: for the methods that need them, or None
     """
 
     init: Callable[[Key], Vars]
     apply: Callable[[Vars, Batch, Key, bool], tuple[Tree, Tree]]
     loss: Callable[[Tree, Batch], Weighted]
     metrics: tuple[tuple[str, Metric], ...]
+    features: Features | None = None
 
 
 class Mean(NamedTuple):
@@ -71,12 +84,36 @@ class Sum(NamedTuple):
     value: Tree
 
 
+class At(NamedTuple):
+    """`Mean` and `Sum` kept apart for each slot (a cluster, say): the result has a leading axis [slot].
+
+    slot: [slot] float, one at the client's own and zero elsewhere; node: a tree of `Mean` and `Sum`
+    """
+
+    slot: jax.Array
+    node: Tree
+
+
+class Each(NamedTuple):
+    """An upload that the server sees client by client, [client, ...], in the order of `Aggregate.rows`.
+
+    It costs memory for the whole cohort on every device; means and sums cost none.
+    """
+
+    value: Tree
+
+
 class Aggregate(NamedTuple):
-    """What the server sees of a round: the uploads' tree with every `Mean` and `Sum` replaced by its result."""
+    """What the server sees of a round: the uploads' tree with every node replaced by its result.
+
+    rows, mask: [client] the cohort's population rows, rising, and whose upload counted; () without an `Each`
+    """
 
     value: Tree
     num_reported: jax.Array  # clients whose upload counted
     num_expected: jax.Array  # clients that were asked
+    rows: Any = ()
+    mask: Any = ()
 
 
 class Census(NamedTuple):
@@ -88,11 +125,15 @@ class Census(NamedTuple):
 
 
 class Sent(NamedTuple):
-    """All that a client reads from the server; its bytes are the download."""
+    """All that a client may read from the server; what its functions do read is the download.
+
+    extra: what the method needs beside a model (a control variate, other clusters' models); () for most
+    """
 
     vars: Vars
     round: jax.Array
     hyper: dict[str, jax.Array]
+    extra: Tree = ()
 
 
 class Server(NamedTuple):
@@ -102,6 +143,7 @@ class Server(NamedTuple):
     opt_state: Tree
     round: jax.Array  # rounds that moved the server
     hyper: dict[str, jax.Array]
+    extra: Tree = ()
 
 
 class Personal(NamedTuple):
@@ -115,7 +157,7 @@ class Personal(NamedTuple):
 class Algorithm(NamedTuple):
     """A federated method as pure functions about ONE client (and one server). See docs/design.md.
 
-    `Shard` is `pfljax.data.shard.Shard`. Upload: a pytree of `Mean` and `Sum`.
+    `Shard` is `pfljax.data.shard.Shard`. Upload: a pytree of `Mean`, `Sum`, `At` and `Each`.
     """
 
     name: str

@@ -1,6 +1,6 @@
 """How uploads become what the server sees."""
 
 from pfljax.aggregate.reduction import Kind, Reduction, reduction
-from pfljax.aggregate.streaming import contribution, finish
+from pfljax.aggregate.streaming import contribution, finish, individuals
 
-__all__ = ["Kind", "Reduction", "contribution", "finish", "reduction"]
+__all__ = ["Kind", "Reduction", "contribution", "finish", "individuals", "reduction"]

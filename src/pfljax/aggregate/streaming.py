@@ -3,22 +3,32 @@
 import jax
 import jax.numpy as jnp
 
-from pfljax.types import Mean, Sum, Tree
+from pfljax.types import At, Each, Mean, Sum, Tree
 
 
 def _is_node(x) -> bool:
-    return isinstance(x, Mean | Sum)
+    return isinstance(x, Mean | Sum | At | Each)
+
+
+def individuals(upload: Tree) -> tuple[Tree, ...]:
+    """The values that do not add up: those of every `Each`, in order."""
+    return tuple(part.value for part in jax.tree.leaves(upload, is_leaf=_is_node) if isinstance(part, Each))
 
 
 def contribution(upload: Tree, counts: jax.Array) -> Tree:
     """One client's upload as plain addends; zeros where `counts` (scalar bool) is False, whatever the upload holds.
 
     Mean(value, weight) becomes Mean(weight * value, weight), Sum(value) itself, in float32 or wider: a cohort's sum
-    does not fit where one client's value does.
+    does not fit where one client's value does. At puts its node's addends into its slot of many. Each adds nothing.
     """
     gate = lambda x: jnp.where(counts, _wide(x), jnp.zeros_like(_wide(x)))
 
     def node(part):
+        if isinstance(part, Each):
+            return Each(())
+        if isinstance(part, At):
+            put = lambda x: part.slot.reshape(-1, *[1] * x.ndim).astype(x.dtype) * x[None]
+            return At((), jax.tree.map(put, contribution(part.node, counts)))
         if isinstance(part, Sum):
             return Sum(jax.tree.map(gate, part.value))
         weigh = lambda x: gate(_wide(x) * part.weight.astype(_wide(x).dtype))
@@ -27,13 +37,18 @@ def contribution(upload: Tree, counts: jax.Array) -> Tree:
     return jax.tree.map(node, upload, is_leaf=_is_node)
 
 
-def finish(total: Tree, like: Tree) -> Tree:
+def finish(total: Tree, like: Tree, each: tuple[Tree, ...] = ()) -> Tree:
     """The summed contributions as values in the dtypes of `like`, an upload: means divided by their weight.
 
-    A mean is 0 where nobody had any weight.
+    A mean is 0 where nobody had any weight. `each`: what `individuals` gave, [client, ...].
     """
+    values = iter(each)
 
     def node(part, like):
+        if isinstance(part, Each):
+            return next(values)
+        if isinstance(part, At):
+            return jax.vmap(lambda part: finish(part, like.node))(part.node)
         if isinstance(part, Sum):
             return jax.tree.map(_as, part.value, like.value)
         weight = jnp.where(part.weight > 0, part.weight, jnp.ones_like(part.weight))

@@ -4,17 +4,13 @@ Server and client optimizers as in Reddi et al., "Adaptive Federated Optimizatio
 """
 
 from collections.abc import Mapping
-from typing import Literal, get_args
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from pfljax import local
-from pfljax.errors import PflError
-from pfljax.types import Algorithm, Mean, Model, Sent, Server, Vars
-
-Weighting = Literal["examples", "uniform"]
+from pfljax.local import Weighting
+from pfljax.types import Algorithm, Model, Sent, Server, Vars
 
 
 def fedavg(
@@ -41,8 +37,7 @@ def fedavg(
 
     Raises PflError for arguments outside these.
     """
-    if weighting not in get_args(Weighting):
-        raise PflError(f"weighting: expected one of {', '.join(get_args(Weighting))}, got {weighting!r}")
+    local.check_weighting(weighting)
     work = local.Work(1 if epochs is None and steps is None else epochs, steps, batch)
     client_opt = optax.sgd(0.1) if client_opt is None else client_opt
     server_opt = optax.sgd(1.0) if server_opt is None else server_opt
@@ -52,19 +47,17 @@ def fedavg(
         return Server(vars, server_opt.init(vars.params), jnp.int32(0), hyper)
 
     def send(server, row):
-        return Sent(server.vars, server.round, server.hyper)
+        return Sent(server.vars, server.round, server.hyper, server.extra)
 
     def client(key, sent, mine, shard):
         vars, info = local.descend(gradient, client_opt, key, sent.vars, sent, shard)  # ClientUpdate
-        weight = shard.train.count if weighting == "examples" else jnp.ones_like(shard.train.count)
-        delta = jax.tree.map(jnp.subtract, sent.vars.params, vars.params)
-        return Mean(Vars(delta, vars.stats), weight.astype(jnp.float32)), mine, info
+        return local.change(sent.vars, vars, shard, weighting), mine, info
 
     def server(key, server, aggregate):
         delta, stats = aggregate.value
         updates, opt_state = server_opt.update(delta, server.opt_state, server.vars.params)
         vars = Vars(optax.apply_updates(server.vars.params, updates), stats)
-        return Server(vars, opt_state, server.round + 1, server.hyper), {}
+        return server._replace(vars=vars, opt_state=opt_state, round=server.round + 1), {}
 
     return Algorithm(
         name="fedavg",

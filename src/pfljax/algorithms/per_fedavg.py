@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 from pfljax import local
-from pfljax.algorithms.fedavg import Weighting, fedavg
+from pfljax.algorithms.fedavg import fedavg
 from pfljax.errors import PflError
 from pfljax.types import Algorithm, Model
 
@@ -24,7 +24,7 @@ def per_fedavg(
     epochs: int | None = None,
     steps: int | None = None,
     batch: int | None = 32,
-    weighting: Weighting = "uniform",
+    weighting: local.Weighting = "uniform",
 ) -> Algorithm:
     """Finds a start from which `inner_steps` steps of `inner_lr` on a client's rows do best on its other rows.
 

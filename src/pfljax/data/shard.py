@@ -57,6 +57,12 @@ class Rows:
         mask = (jnp.arange(size, dtype=jnp.int32)[None] < length) & (self.count > 0)
         return tuple(self._take(index[i], mask[i]) for i in range(num_parts))
 
+    def part(self, index: int, num_parts: int) -> "Rows":
+        """One of `num_parts` runs of these rows that share none; of fewer rows than parts, some are repeated."""
+        begin = jnp.clip(index * self.count // num_parts, 0, jnp.maximum(self.count - 1, 0))
+        length = jnp.maximum((index + 1) * self.count // num_parts - begin, jnp.minimum(self.count, 1))
+        return Rows(self.arrays, self.start + begin, length, -(-self.max_count // num_parts))
+
     def reduce(self, fn: Callable[[jax.Array, dict[str, jax.Array]], Any], tile: int = TILE) -> Any:
         """The sum of fn(tile index, batch) over all rows, in order; `fn` must ignore rows with mask False."""
 

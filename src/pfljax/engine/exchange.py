@@ -1,4 +1,5 @@
-"""Moves the kept state of a cohort's clients to the devices that train them, and back. Nothing else travels.
+"""Moves the kept state of a cohort's clients to the devices that train them and back, and what the server is to see
+of each client to every device. Nothing else travels.
 
 State is [client, ...], client c on device c // (clients per device). Outside the client loop, once a round.
 """
@@ -44,6 +45,32 @@ def store(state: Tree, row: jax.Array, mask: jax.Array, new: Tree, num_devices: 
         return leaf.at[target].set(lax.all_gather(value, AXIS), mode="drop")
 
     return jax.tree.map(one, state, new)
+
+
+def individuals(each: Tree, slots, counted: jax.Array, num_runs: int, cohort: int, num_devices: int):
+    """What a cohort's clients uploaded one by one, on every device, in the order of their rows.
+
+    each: [chunk, lane, ...]; slots.row, slots.run, slots.mask, counted: [chunk, lane]
+    Returns (each [run, client, ...], rows [run, client] int32, counted [run, client]), zeros for those that do not
+    count; three () if there is nothing.
+    """
+    if not jax.tree.leaves(each):
+        return (), (), ()
+    lanes = jax.tree.map(
+        lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (each, slots.row, slots.run, slots.mask, counted)
+    )
+    if num_devices > 1:
+        lanes = jax.tree.map(lambda leaf: lax.all_gather(leaf, AXIS, tiled=True), lanes)
+    each, row, run, mask, counted = lanes
+
+    def of_run(index):
+        is_there = mask & (run == index)
+        order = jnp.argsort(jnp.where(is_there, row, jnp.iinfo(row.dtype).max))[:cohort]
+        counts = (is_there & counted)[order]
+        pick = lambda leaf: jnp.where(_wide(counts, leaf), leaf[order], jnp.zeros((), leaf.dtype))
+        return jax.tree.map(pick, each), row[order], counts
+
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[of_run(index) for index in range(num_runs)])
 
 
 def _locate(rows: jax.Array, mine: jax.Array, num_here: int) -> tuple[jax.Array, jax.Array]:

@@ -82,6 +82,7 @@ class Job:
             width=width,
             num_runs=len(self.runs),
             num_clients=self.population.num_clients,
+            cohort=self.cohort,
             on_nonfinite=self.on_nonfinite,
             reduction=self.reduction,
             is_streamed=self.examples == "streamed",

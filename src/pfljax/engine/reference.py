@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pfljax import keys
-from pfljax.aggregate import contribution, finish
+from pfljax.aggregate import contribution, finish, individuals
 from pfljax.data.population import Population
 from pfljax.engine.place import max_count, placed_on_host, shard_of
 from pfljax.engine.start import initial_server
@@ -42,10 +42,10 @@ def simulate(
     passes = [(jax.jit(_with_shard(client, most)), jax.jit(server)) for client, server in algorithm.passes]
     kept, infos = {}, []
     for round in range(rounds):
-        rows = sampler.sample(round)
+        rows = np.sort(sampler.sample(round))
         info: dict[int, dict] = {int(row): {} for row in rows}
         for index, (client, server_step) in enumerate(passes):
-            key_pass, uploads, like = keys.at(key, index), [], None
+            key_pass, uploads, each, like = keys.at(key, index), [], [], None
             for row in rows:
                 key_client = keys.client(key_pass, round, jnp.int32(row))
                 sent = send(server, jnp.int32(row))
@@ -55,12 +55,14 @@ def simulate(
                 )
                 like = applied(upload, keys.use(key_client, "upload"), like)
                 uploads.append(contribution(like, jnp.bool_(True)))
+                each.append(individuals(like))
                 info[int(row)] |= seen_info
             total = uploads[0]
             for addend in uploads[1:]:
                 total = jax.tree.map(jnp.add, total, addend)
-            count = jnp.float32(len(rows))
-            aggregate = Aggregate(finish(total, like), count, count)
+            count, each = jnp.float32(len(rows)), jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+            seen = (jnp.asarray(rows, jnp.int32), jnp.ones(len(rows), bool)) if each else ((), ())
+            aggregate = Aggregate(finish(total, like, each), count, count, *seen)
             server, _ = server_step(keys.use(keys.at(key_pass, round), "server"), server, aggregate)
         infos.append(info)
     return server, kept, infos

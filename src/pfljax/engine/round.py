@@ -16,7 +16,7 @@ from jax import lax
 
 from pfljax import aggregate, keys
 from pfljax.engine.devices import AXIS
-from pfljax.engine.exchange import fetch, store
+from pfljax.engine.exchange import fetch, individuals, store
 from pfljax.engine.place import Placed, shard_of
 from pfljax.engine.runs import add_lanes, each_run, pick, zeros
 from pfljax.errors import PflError
@@ -38,6 +38,7 @@ class Spec(NamedTuple):
     width: int
     num_runs: int
     num_clients: int
+    cohort: int
     on_nonfinite: OnNonfinite
     reduction: aggregate.Kind
     is_streamed: bool
@@ -85,12 +86,13 @@ def run_round(
     for index, (client, server_step) in enumerate(spec.passes):
         key_pass = each_run(lambda key, index=index: keys.at(key, index), spec.num_runs)(key)
         now = slots._replace(mask=mask & finite)
-        total, like, mine, info = run_chunks(spec, client, servers, mine, placed, now, key_pass, round)
+        total, each, like, mine, info = run_chunks(spec, client, servers, mine, placed, now, key_pass, round)
         total = sum_over_devices(total, spec.num_devices)
-        step = _server_step(spec, server_step, like, round)
-        servers, server_info, is_good = each_run(step, spec.num_runs)(servers, key_pass, total, is_good)
         if spec.on_nonfinite == "drop":
             finite = finite & info["finite"]
+        seen = individuals(each, now, now.mask & finite, spec.num_runs, spec.cohort, spec.num_devices)
+        step = _server_step(spec, server_step, like, round)
+        servers, server_info, is_good = each_run(step, spec.num_runs)(servers, key_pass, total, seen, is_good)
         finite_so_far = infos.get("finite", True) & info["finite"]
         infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
     kept = mask & finite & is_good[slots.run]
@@ -100,12 +102,13 @@ def run_round(
 
 
 def _server_step(spec: Spec, server_step: Callable, like: Tree, round: jax.Array) -> Callable:
-    """(server, key, (sums, counts), is_good) -> (server, info, is_good) of one run."""
+    """(server, key, (sums, counts), individuals, is_good) -> (server, info, is_good) of one run."""
 
-    def step(server, key, total, is_good):
+    def step(server, key, total, seen, is_good):
         sums, (num_reported, num_bad, num_expected) = total
-        upload = aggregate.finish(aggregate.reduction(spec.reduction).read(sums), like)
-        aggregated = Aggregate(upload, num_reported, num_expected)
+        each, rows, mask = seen
+        upload = aggregate.finish(aggregate.reduction(spec.reduction).read(sums), like, each)
+        aggregated = Aggregate(upload, num_reported, num_expected, rows, mask)
         moved, info = server_step(keys.use(keys.at(key, round), "server"), server, aggregated)
         # Nothing moves when nobody reported: a server optimizer's momentum must not either.
         somebody = num_reported > 0
@@ -118,9 +121,10 @@ def _server_step(spec: Spec, server_step: Callable, like: Tree, round: jax.Array
 
 
 def run_chunks(spec, client, servers, mine, placed, slots, key, round):
-    """The client loop: no collective inside. Returns ((sums, counts), uploads' types, state [slot, ...], info).
+    """The client loop: no collective inside.
 
-    sums, counts: [run, ...], the sums as the reduction keeps them.
+    Returns ((sums, counts), individuals, uploads' types, state [slot, ...], info). sums, counts: [run, ...], the sums
+    as the reduction keeps them; individuals, info: [chunk, lane, ...].
     """
     width, likes = slots.row.shape[1], []
     lift, settle, _ = aggregate.reduction(spec.reduction)
@@ -140,10 +144,10 @@ def run_chunks(spec, client, servers, mine, placed, slots, key, round):
         visited = jax.tree.map(lambda _: jnp.bool_(True), state.visited)
         likes.append(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), upload))
         addend = (lift(aggregate.contribution(upload, counts)), counters)
-        return addend, Clients(kept, visited), named(info) | {"finite": finite}
+        return addend, Clients(kept, visited), (aggregate.individuals(upload), named(info) | {"finite": finite})
 
     def chunk(index, carry):
-        (sums, counts), mine, infos = carry
+        (sums, counts), mine, records = carry
         take = lambda leaf: lax.dynamic_slice_in_dim(leaf, index * width, width)
         put = lambda leaf, new: lax.dynamic_update_slice_in_dim(leaf, new, index * width, axis=0)
         planned = (slots.row[index], slots.run[index], slots.steps[index], slots.mask[index])
@@ -152,28 +156,28 @@ def run_chunks(spec, client, servers, mine, placed, slots, key, round):
             out = jax.tree.map(lambda leaf: leaf[None], one(*jax.tree.map(lambda leaf: leaf[0], lanes)))
         else:
             out = jax.vmap(one)(*lanes)
-        (addend, counters), state, info = out
+        (addend, counters), state, record = out
         return (
             (settle(add_lanes(sums, addend, lanes[1])), add_lanes(counts, counters, lanes[1])),
             jax.tree.map(put, mine, state),
-            jax.tree.map(lambda leaf, new: leaf.at[index].set(new), infos, info),
+            jax.tree.map(lambda leaf, new: leaf.at[index].set(new), records, record),
         )
 
     def group(index, carry):
-        total, mine, infos = carry
+        total, mine, records = carry
         end = jnp.minimum((index + 1) * GROUP, slots.num_chunks)
         inner = jax.tree.map(jnp.zeros_like, total)
-        inner, mine, infos = lax.fori_loop(index * GROUP, end, chunk, (inner, mine, infos))
+        inner, mine, records = lax.fori_loop(index * GROUP, end, chunk, (inner, mine, records))
         sums, counts = jax.tree.map(jnp.add, total, inner)
-        return (settle(sums), counts), mine, infos
+        return (settle(sums), counts), mine, records
 
     lane = jax.tree.map(lambda leaf: leaf[0], (slots.row[0], slots.run[0], slots.steps[0], slots.mask[0], mine))
-    addends, _, info = jax.eval_shape(one, *lane)
-    infos = jax.tree.map(lambda s: jnp.zeros((*slots.row.shape, *s.shape), s.dtype), info)
+    addends, _, record = jax.eval_shape(one, *lane)
+    records = jax.tree.map(lambda s: jnp.zeros((*slots.row.shape, *s.shape), s.dtype), record)
     num_groups = (slots.num_chunks + (GROUP - 1)) // GROUP
-    start = (zeros(addends, spec.num_runs), mine, infos)
-    total, mine, infos = lax.fori_loop(jnp.int32(0), num_groups, group, start)
-    return total, likes[0], mine, infos
+    start = (zeros(addends, spec.num_runs), mine, records)
+    total, mine, (each, infos) = lax.fori_loop(jnp.int32(0), num_groups, group, start)
+    return total, each, likes[0], mine, infos
 
 
 def named(info: Info) -> Info:

@@ -22,14 +22,24 @@ def resolve(optimizer: Optimizer, sent: Sent) -> optax.GradientTransformation:
     return optimizer if isinstance(optimizer, optax.GradientTransformation) else optimizer(sent)
 
 
+def optimizer(given: Optimizer | None) -> Optimizer:
+    """The given one, or optax.sgd(0.1)."""
+    return optax.sgd(0.1) if given is None else given
+
+
 def sgd(lr: jax.Array) -> optax.GradientTransformation:
     """Plain descent at a traced rate, whatever precision the rate has: `optax.sgd` would promote."""
     return optax.stateless(lambda grads, params: jax.tree.map(lambda g: -lr.astype(g.dtype) * g, grads))
 
 
-def descend(gradient: Gradient, optimizer: Optimizer, key: Key, vars: Vars, sent: Sent, shard) -> tuple[Vars, Info]:
-    """`shard.num_steps` steps from `vars`. Info: `loss`, the mean over steps of the loss before each step."""
-    opt = resolve(optimizer, sent)
+def descend(
+    gradient: Gradient, optimizer: Optimizer, key: Key, vars: Vars, sent: Sent, shard, num_steps=None
+) -> tuple[Vars, Info]:
+    """`num_steps` steps (default: shard.num_steps) from `vars`.
+
+    Info: `loss`, the mean over steps of the loss before each step.
+    """
+    opt, num_steps = resolve(optimizer, sent), shard.num_steps if num_steps is None else num_steps
 
     def step(index, carry):
         vars, opt_state, total = carry
@@ -39,5 +49,5 @@ def descend(gradient: Gradient, optimizer: Optimizer, key: Key, vars: Vars, sent
         return vars, opt_state, total + loss.astype(total.dtype)
 
     carry = (vars, opt.init(vars.params), jnp.zeros(()))
-    vars, _, total = lax.fori_loop(np.int32(0), shard.num_steps, step, carry)
-    return vars, {"loss": total / jnp.maximum(shard.num_steps, 1).astype(total.dtype)}
+    vars, _, total = lax.fori_loop(np.int32(0), num_steps, step, carry)
+    return vars, {"loss": total / jnp.maximum(num_steps, 1).astype(total.dtype)}

@@ -6,14 +6,25 @@ import jax.numpy as jnp
 import optax
 
 from pfljax import keys
+from pfljax.errors import PflError
 from pfljax.local.descend import Optimizer, resolve
 from pfljax.local.gradient import Gradient
-from pfljax.types import Model, Personal, Sent, Vars
+from pfljax.types import Features, Model, Personal, Sent, Vars
 
 
 def predict(model: Model) -> Callable:
     """The model applied to one client's own numbers: what most algorithms predict with."""
     return lambda personal, batch: model.apply(personal.vars, batch, keys.root(0), False)[0]
+
+
+def features_of(model: Model, who: str) -> Features:
+    """The model's features; PflError if it says nothing of any."""
+    if model.features is None:
+        raise PflError(
+            f"{who}: expected a model with features, got none; use pfl.models.mlp, cnn or char_lm, or from_nnx(..., "
+            "features=(size, number of classes)) with a module that has a method `features`"
+        )
+    return model.features
 
 
 def shared_start(key, sent, mine, shard) -> Personal:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from pfljax import keys
 from pfljax.aggregate import contribution, finish
-from pfljax.types import Batch, Key, Mean, Model, Tree, Vars
+from pfljax.types import Batch, Key, Mean, Model, Tree, Vars, Weighted
 
 Gradient = Callable[..., tuple[jax.Array, Tree, Tree]]
 
@@ -19,10 +19,22 @@ Gradient = Callable[..., tuple[jax.Array, Tree, Tree]]
 def total_loss(model: Model, params: Tree, stats: Tree, batch: Batch, key: Key):
     """(sum of weighted losses, (sum of weights, new stats)): padding counts in neither."""
     outputs, stats = model.apply(Vars(params, stats), batch, key, True)
-    value, weight = model.loss(outputs, batch)
+    total, weight = weighted_sum(model.loss(outputs, batch), batch)
+    return total, (weight, stats)
+
+
+def weighted_sum(losses: Weighted, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """(sum of weighted losses, sum of weights) over the rows that are no padding."""
+    value, weight = losses
     # where, not a product: a padded row may hold a NaN loss, and 0 * NaN is NaN.
     weight = jnp.where(batch["mask"], weight, 0).astype(value.dtype)
-    return jnp.sum(jnp.where(batch["mask"], value, 0) * weight), (jnp.sum(weight), stats)
+    return jnp.sum(jnp.where(batch["mask"], value, 0) * weight), jnp.sum(weight)
+
+
+def weighted_mean(losses: Weighted, batch: Batch) -> jax.Array:
+    """The weighted mean of per-example losses; 0 where no row counts."""
+    total, weight = weighted_sum(losses, batch)
+    return total / positive(weight)
 
 
 def mean_loss(model: Model, params: Tree, stats: Tree, batch: Batch, key: Key):
@@ -61,12 +73,37 @@ def gradient(model: Model, batch: int | None) -> Gradient:
     return on_all if batch is None else on_batch
 
 
+def affine(base: Gradient, *, pull=None, anchor: Tree = None, shift: Tree = None) -> Gradient:
+    """base + pull * (w - anchor) + shift: every drift correction has this form. anchor, shift: trees like params."""
+
+    def corrected(key, step, vars, sent, shard):
+        loss, grads, stats = base(key, step, vars, sent, shard)
+        if pull is not None:
+            add = lambda g, w, a: g + pull.astype(w.dtype) * (w - a)
+            grads = jax.tree.map(add, grads, vars.params, anchor)
+        if shift is not None:
+            grads = jax.tree.map(jnp.add, grads, shift)
+        return loss, grads, stats
+
+    return corrected
+
+
 def proximal(base: Gradient, hyper: str) -> Gradient:
     """base + m * (w - w_sent), the gradient of f(w) + m / 2 * |w - w_sent|^2; m is the hyper-parameter so named."""
 
     def corrected(key, step, vars, sent, shard):
-        loss, grads, stats = base(key, step, vars, sent, shard)
-        pull = lambda g, w, anchor: g + sent.hyper[hyper].astype(w.dtype) * (w - anchor)
-        return loss, jax.tree.map(pull, grads, vars.params, sent.vars.params), stats
+        pulled = affine(base, pull=sent.hyper[hyper], anchor=sent.vars.params)
+        return pulled(key, step, vars, sent, shard)
 
     return corrected
+
+
+def all_rows_loss(model: Model) -> Callable:
+    """(Vars, Rows) -> the mean loss over all these rows, as the model predicts (no dropout); 0 without rows."""
+
+    def loss(vars, rows):
+        predict = lambda batch: model.apply(vars, batch, keys.root(0), False)[0]
+        total, weight = rows.reduce(lambda _, batch: weighted_sum(model.loss(predict(batch), batch), batch))
+        return total / positive(weight)
+
+    return loss

@@ -9,7 +9,7 @@ from pfljax import keys
 from pfljax.errors import PflError, whole
 from pfljax.local import paths
 from pfljax.local.gradient import Gradient, mean_loss
-from pfljax.types import Model, Tree
+from pfljax.types import Key, Model, Tree, Vars
 
 Order = Literal["exact", "first", "hessian_free"]
 
@@ -34,11 +34,8 @@ def meta_gradient(
         raise PflError(f"delta: expected a positive number, got {delta}")
 
     def differentiable(key, step, vars, sent, shard):
-        support, query = shard.train.disjoint(keys.use(key, "batch"), step, batch, 2)
-        key_model, lr = keys.at(keys.use(key, "model"), step), sent.hyper["inner_lr"]
-        loss_on = lambda name, rows: (
-            lambda params: mean_loss(model, params, vars.stats, rows, keys.use(key_model, name))
-        )
+        loss_on, (support, query) = parts(model, key, step, vars, shard, batch, 2)
+        lr = sent.hyper["inner_lr"]
 
         def objective(params):
             own = loss_on("support", support)
@@ -49,11 +46,8 @@ def meta_gradient(
         return loss, grads, stats
 
     def hessian_free(key, step, vars, sent, shard):
-        support, query, third = shard.train.disjoint(keys.use(key, "batch"), step, batch, 3)
-        key_model, lr = keys.at(keys.use(key, "model"), step), sent.hyper["inner_lr"]
-        loss_on = lambda name, rows: (
-            lambda params: mean_loss(model, params, vars.stats, rows, keys.use(key_model, name))
-        )
+        loss_on, (support, query, third) = parts(model, key, step, vars, shard, batch, 3)
+        lr = sent.hyper["inner_lr"]
         adapted, path = _inner_loop(loss_on("support", support), vars.params, lr, inner_steps, adapt, True)
         (loss, stats), grads = jax.value_and_grad(loss_on("query", query), has_aux=True)(adapted)
         slope = lambda params: jax.grad(lambda p: loss_on("third", third)(p)[0])(params)
@@ -69,6 +63,13 @@ def meta_gradient(
         return loss, grads, stats
 
     return hessian_free if order == "hessian_free" else differentiable
+
+
+def parts(model: Model, key: Key, step, vars: Vars, shard, batch: int | None, num: int):
+    """((name, rows) -> loss as a function of params, `num` disjoint batches) of one meta-step."""
+    key_model = keys.at(keys.use(key, "model"), step)
+    loss_on = lambda name, rows: lambda params: mean_loss(model, params, vars.stats, rows, keys.use(key_model, name))
+    return loss_on, shard.train.disjoint(keys.use(key, "batch"), step, batch, num)
 
 
 def _inner_loop(loss, params: Tree, lr: jax.Array, num_steps: int, adapt: str | None, is_cut: bool):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from pfljax.errors import PflError
-from pfljax.types import Tree
+from pfljax.types import Tree, Vars
 
 
 def path_of(path: tuple) -> str:
@@ -18,16 +18,57 @@ def path_of(path: tuple) -> str:
 def mask(params: Tree, pattern: str) -> Tree:
     """A tree of Python bools: which leaves have a path that matches the shell pattern, e.g. "head/*".
 
-    Raises PflError if none does.
+    A pattern that begins with "!" chooses the leaves that the rest does not match. Raises PflError if none is chosen.
 
     >>> mask({"body": {"w": 0}, "head": {"w": 0}}, "head/*")
     {'body': {'w': False}, 'head': {'w': True}}
     """
-    chosen = jax.tree_util.tree_map_with_path(lambda path, _: fnmatch.fnmatchcase(path_of(path), pattern), params)
+    chosen = _matches(params, pattern)
     if not any(jax.tree.leaves(chosen)):
-        names = [path_of(path) for path, _ in jax.tree_util.tree_flatten_with_path(params)[0]]
-        raise PflError(f"pattern {pattern!r}: expected it to match a parameter, got none of {', '.join(names)}")
+        raise PflError(f"pattern {pattern!r}: expected it to match a parameter, got none of {_names(params)}")
     return chosen
+
+
+def split(tree: Vars, pattern: str) -> tuple[Vars, Vars]:
+    """(the leaves that match, the others), each with None in the places of the other; `join` undoes it.
+
+    Batch statistics are chosen by the same pattern as parameters, by their own paths. "*" takes all and "!*" none;
+    PflError for any other pattern that matches all parameters or none.
+
+    >>> split(Vars({"body": 1, "head": 2}), "head")
+    (Vars(params={'body': None, 'head': 2}, stats=()), Vars(params={'body': 1, 'head': None}, stats=()))
+    """
+    flags = jax.tree.leaves(_matches(tree.params, pattern))
+    if pattern not in ("*", "!*") and (all(flags) or not any(flags)):
+        got = "all of" if all(flags) else "none of"
+        raise PflError(
+            f"pattern {pattern!r}: expected it to match some parameters, got {got} {_names(tree.params)}; "
+            "for all of them write '*', for none '!*'"
+        )
+    take = lambda flag: jax.tree.map(lambda x, chosen: x if chosen == flag else None, tree, _matches(tree, pattern))
+    return take(True), take(False)
+
+
+def join(some: Tree, rest: Tree) -> Tree:
+    """One tree of two that have None in each other's places; where both have a leaf, that of `some`."""
+    return jax.tree.map(lambda a, b: b if a is None else a, some, rest, is_leaf=lambda x: x is None)
+
+
+def other(pattern: str) -> str:
+    """The pattern of the leaves that `pattern` does not match."""
+    return pattern.removeprefix("!") if pattern.startswith("!") else f"!{pattern}"
+
+
+def _matches(tree: Tree, pattern: str) -> Tree:
+    if isinstance(tree, Vars):
+        return Vars(_matches(tree.params, pattern), _matches(tree.stats, pattern))
+    is_rest, shell = pattern.startswith("!"), pattern.removeprefix("!")
+    fits = lambda path: fnmatch.fnmatchcase(path_of(path), shell) != is_rest
+    return jax.tree_util.tree_map_with_path(lambda path, _: fits(path), tree)
+
+
+def _names(tree: Tree) -> str:
+    return ", ".join(path_of(path) for path, _ in jax.tree_util.tree_flatten_with_path(tree)[0])
 
 
 def keep(tree: Tree, pattern: str | None) -> Tree:
@@ -41,5 +82,5 @@ def subset(optimizer: optax.GradientTransformation, pattern: str | None) -> opta
     """The optimizer on the leaves that match; the others stay exactly where they are. None is all leaves."""
     if pattern is None:
         return optimizer
-    labels = lambda params: jax.tree.map(lambda kept: "move" if kept else "stay", mask(params, pattern))
+    labels = lambda params: jax.tree.map(lambda kept: "move" if kept else "stay", _matches(params, pattern))
     return optax.partition({"move": optimizer, "stay": optax.set_to_zero()}, labels)

@@ -40,3 +40,13 @@ class Work:
         if most > np.iinfo(np.int32).max:
             raise PflError(f"{name}: expected at most 2147483647 steps a client, got {most}; lower it")
         return (times * each if most else each).astype(np.int32)
+
+
+def full_pass(counts: np.ndarray, batch: int | None) -> np.ndarray:
+    """What the gradient of the loss on all train rows costs, in gradients of a batch: [client]."""
+    return Work(epochs=1, batch=batch).num_steps(counts)
+
+
+def full_loss(counts: np.ndarray, batch: int | None) -> np.ndarray:
+    """What the loss on all train rows costs, in gradients of a batch: a third of its gradient. [client]"""
+    return -(-full_pass(counts, batch) // 3)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from pfljax import keys
-from pfljax.types import Batch, Metric, Model, Vars, Weighted
+from pfljax.types import Batch, Features, Metric, Model, Vars, Weighted
 
 Loss = Callable[[Any, Batch], Weighted]
 
@@ -19,11 +19,14 @@ def from_nnx(
     metrics: Mapping[str, Metric],
     *,
     inputs: Callable[[Batch], tuple] = lambda batch: (batch["x"],),
+    features: tuple[int, int] | None = None,
 ) -> Model:
     """A `Model` from a function that builds an nnx module, e.g. `lambda rngs: MyNet(rngs=rngs)`.
 
     `nnx.Param` variables become params; random streams are made anew from the key of each call; every other
     variable (batch statistics) becomes stats. Dropout and batch norm follow `module.train()` and `eval()`.
+
+    features: (size, number of classes) of a module whose method `features` gives what its last layer reads.
 
     >>> from pfljax.models import losses
     >>> make = lambda rngs: nnx.Linear(3, 2, rngs=rngs)
@@ -52,14 +55,21 @@ def from_nnx(
         _, params, _, stats = build(key)
         return Vars(params, stats)
 
-    def apply(vars, batch, key, train):
+    def alive(vars, key, train):
         module = nnx.merge(graph, vars.params, _random_state(random_shapes, key), vars.stats, copy=True)
         module.train() if train else module.eval()
+        return module
+
+    def apply(vars, batch, key, train):
+        module = alive(vars, key, train)
         outputs = module(*inputs(batch))
         *_, stats = nnx.split(module, nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate), ...)
         return outputs, nnx.to_pure_dict(stats) if train else vars.stats
 
-    return Model(init, apply, loss, tuple(metrics.items()))
+    known = None
+    if features is not None:
+        known = Features(lambda vars, batch, key, train: alive(vars, key, train).features(*inputs(batch)), *features)
+    return Model(init, apply, loss, tuple(metrics.items()), known)
 
 
 def from_linen(

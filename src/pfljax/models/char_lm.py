@@ -23,9 +23,12 @@ class CharLm(nnx.Module):
         self.body = nnx.Linear(context * features, hidden, rngs=rngs)
         self.head = nnx.Linear(hidden, num_symbols, rngs=rngs)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def features(self, x: jax.Array) -> jax.Array:
         embedded = self.embed(x.astype(jnp.int32)).reshape(x.shape[0], -1)
-        return self.head(jnp.tanh(self.body(embedded.astype(self.head.kernel[...].dtype))))
+        return jnp.tanh(self.body(embedded.astype(self.head.kernel[...].dtype)))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.head(self.features(x))
 
 
 def char_lm(population: Population, features: int = 16, hidden: int = 64) -> Model:
@@ -46,4 +49,5 @@ def char_lm(population: Population, features: int = 16, hidden: int = 64) -> Mod
         lambda rngs: CharLm(num_symbols, x.shape[1], features, hidden, rngs),
         nats,
         {"accuracy": losses.accuracy(scored), "bits": losses.averaged(nats, scale=1 / math.log(2))},
+        features=(hidden, num_symbols),
     )

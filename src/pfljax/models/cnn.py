@@ -32,14 +32,16 @@ class Cnn(nnx.Module):
         self.head = nnx.Linear(hidden, num_classes, kernel_init=init, rngs=rngs)
         self.drop = nnx.List([nnx.Dropout(rate, rngs=rngs) for rate in dropout])
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def features(self, x: jax.Array) -> jax.Array:
         *convolutions, dense = self.body
         x = x.astype(self.head.kernel[...].dtype)
         for convolution in convolutions:
             x = jax.nn.relu(convolution(x))
         x = self.drop[0](layers.max_pool(x, (POOL, POOL)))
-        x = jax.nn.relu(dense(x.reshape(x.shape[0], -1)))
-        return self.head(self.drop[1](x))
+        return self.drop[1](jax.nn.relu(dense(x.reshape(x.shape[0], -1))))
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.head(self.features(x))
 
 
 def cnn(
@@ -84,4 +86,5 @@ def cnn(
         losses.cross_entropy(),
         {"accuracy": losses.accuracy(), "loss": losses.averaged(losses.cross_entropy())},
         inputs=lambda batch: (batch["x"].reshape(-1, *image).astype(jnp.float32) * scale,),
+        features=sizes[1:],
     )

@@ -22,11 +22,14 @@ class Mlp(nnx.Module):
         self.head = nnx.Linear(sizes[-2], sizes[-1], rngs=rngs)
         self.activation = activation
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def features(self, x: jax.Array) -> jax.Array:
         x = x.reshape(x.shape[0], -1).astype(self.head.kernel[...].dtype)
         for layer in self.body:
             x = self.activation(layer(x))
-        return self.head(x)
+        return x
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return self.head(self.features(x))
 
 
 def mlp(population: Population, hidden: Sequence[int] = (128,), activation=jax.nn.relu) -> Model:
@@ -45,4 +48,5 @@ def mlp(population: Population, hidden: Sequence[int] = (128,), activation=jax.n
         losses.cross_entropy(),
         {"accuracy": losses.accuracy(), "loss": losses.averaged(losses.cross_entropy())},
         inputs=lambda batch: (batch["x"].astype(jnp.float32) * scale,),
+        features=sizes[-2:],
     )

@@ -1,6 +1,7 @@
 """Pure functions on what leaves a client: (key, value) -> value, of the same type. They chain.
 
-They see the value of every `Mean` before its weight; what is sent as a `Sum` (counts, losses) passes as it is.
+They see the value of every `Mean` before its weight; what is sent as a `Sum` (counts, losses) or an
+`Each` passes as it is.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import optax
 
 from pfljax import keys
 from pfljax.errors import PflError
-from pfljax.types import Key, Mean, Sum, Tree
+from pfljax.types import At, Each, Key, Mean, Sum, Tree
 
 Transform = Callable[[Key, Tree], Tree]
 
@@ -47,12 +48,15 @@ def chain(*transforms: Transform) -> Transform:
 
 
 def applied(transform: Transform | None, key: Key, upload: Tree) -> Tree:
-    """The upload with `transform` on the value of each `Mean`."""
+    """The upload with `transform` on the value of each `Mean`, those within an `At` included."""
     if transform is None:
         return upload
-    is_node = lambda x: isinstance(x, Mean | Sum)
+    is_node = lambda x: isinstance(x, Mean | Sum | At | Each)
     nodes, structure = jax.tree.flatten(upload, is_leaf=is_node)
-    change = lambda index, node: (
-        node._replace(value=transform(keys.at(key, index), node.value)) if isinstance(node, Mean) else node
-    )
-    return jax.tree.unflatten(structure, [change(index, node) for index, node in enumerate(nodes)])
+
+    def change(key, node):
+        if isinstance(node, At):
+            return node._replace(node=applied(transform, key, node.node))
+        return node._replace(value=transform(key, node.value)) if isinstance(node, Mean) else node
+
+    return jax.tree.unflatten(structure, [change(keys.at(key, index), node) for index, node in enumerate(nodes)])
