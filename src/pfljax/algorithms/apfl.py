@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from pfljax import keys, local
+from pfljax import local
 from pfljax.algorithms.fedavg import fedavg
 from pfljax.errors import at_least, between
 from pfljax.types import Algorithm, Model, Personal, Vars
@@ -57,7 +57,7 @@ def apfl(
         def step(index, carry):
             w, state, mine, total = carry
             loss, grads, stats = own(key, index, w, sent, shard)
-            mine = own_step(keys.use(key, "personal"), index, mine, w, sent, shard)
+            mine = own_step(key, index, mine, w, sent, shard)
             updates, state = opt.update(grads, state, w.params)
             w = Vars(jax.tree.map(jnp.add, w.params, updates), stats)
             return w, state, mine, total + loss.astype(total.dtype)

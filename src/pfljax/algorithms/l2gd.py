@@ -15,7 +15,7 @@ def l2gd(model: Model, *, lam: float = 1.0, prob: float = 0.2, lr: float = 0.05,
     """Minimises the mean of f_i(x_i) + lam / 2 * |x_i - mean x|^2; a round is one iteration, and needs every client.
 
     prob: of the coin; with it x_i <- x_i - (lr lam / prob) (x_i - mean x), else x_i <- x_i - lr / (1 - prob) grad f_i.
-    lr:   the paper's, times the number of clients. Client state is x_i, a whole model; the server holds their mean.
+    lr:   the paper's over the number of clients. Client state is x_i, a whole model; the server holds their mean.
 
     A cohort smaller than all seen clients trains that cohort only, towards its own mean. Raises PflError for prob
     outside 0 to 1, a negative lam, or lr lam > prob, where a client would overshoot the mean.
@@ -29,7 +29,7 @@ def l2gd(model: Model, *, lam: float = 1.0, prob: float = 0.2, lr: float = 0.05,
     own = local.gradient(model, batch)
 
     def toss(key, hyper):
-        return jax.random.uniform(keys.use(key, "coin")) < hyper["prob"].astype(jnp.float32)
+        return jax.random.uniform(keys.use(key, "coin"), dtype=jnp.float32) < hyper["prob"].astype(jnp.float32)
 
     def init(key, vars, census, hyper):
         return base.init(key, vars, census, hyper)._replace(extra=toss(key, hyper))

@@ -9,7 +9,7 @@ import optax
 
 from pfljax import local
 from pfljax.algorithms.per_fedavg import per_fedavg
-from pfljax.types import Algorithm, Model, Personal, Vars
+from pfljax.types import Algorithm, Model, Personal, Tree, Vars
 
 
 def meta_sgd(
@@ -18,15 +18,19 @@ def meta_sgd(
     server_opt: optax.GradientTransformation | None = None,
     *,
     inner_lr: float = 0.1,
+    epochs: int | None = None,
+    steps: int | None = None,
     batch: int | None = 32,
     weighting: local.Weighting = "uniform",
-    **local_work,
 ) -> Algorithm:
     """The inner step is w - rate * gradient, coordinate by coordinate; meta-steps move w and the rates (eq. 3, 5).
 
     inner_lr: what every rate starts from. One inner step, second order. The other arguments are `per_fedavg`'s.
     """
-    base = per_fedavg(model, client_opt, server_opt, inner_lr=inner_lr, batch=batch, weighting=weighting, **local_work)
+    base = per_fedavg(
+        model, client_opt, server_opt, inner_lr=inner_lr,
+        epochs=epochs, steps=steps, batch=batch, weighting=weighting,
+    )  # fmt: skip
     client_opt, server_opt = local.optimizer(client_opt), optax.sgd(1.0) if server_opt is None else server_opt
     meta = local.rates_gradient(model, batch=batch)
     whole = lambda params, rates: {"model": params, "rates": rates}
@@ -45,8 +49,8 @@ def meta_sgd(
         delta, stats = aggregate.value
         now = whole(server.vars.params, server.extra)
         updates, opt_state = server_opt.update(delta, server.opt_state, now)
-        params, rates = (optax.apply_updates(now, updates)[name] for name in ("model", "rates"))
-        moved = server._replace(vars=Vars(params, stats), opt_state=opt_state, extra=rates)
+        end: Tree = optax.apply_updates(now, updates)
+        moved = server._replace(vars=Vars(end["model"], stats), opt_state=opt_state, extra=end["rates"])
         return moved._replace(round=server.round + 1), {}
 
     own = local.gradient(model, batch)

@@ -4,6 +4,7 @@ import optax
 
 from pfljax import local
 from pfljax.algorithms.fedavg import fedavg
+from pfljax.errors import at_least
 from pfljax.types import Algorithm, Model
 
 
@@ -18,7 +19,9 @@ def reptile(
     """Moves the start by `step_size` of the way to the clients' mean end; a client's own model is adapted by its steps.
 
     As training it is FedAvg with uniform weights and a server rate. epochs, steps: as in `fedavg`.
+    Raises PflError for a negative step_size.
     """
+    at_least("step_size", step_size, 0)
     base = fedavg(model, client_opt, optax.sgd(step_size), batch=batch, weighting="uniform", **local_work)
     adapted = local.finetune(local.gradient(model, batch), local.optimizer(client_opt))
     return base._replace(name="reptile", personal=adapted)
