@@ -1,10 +1,9 @@
-"""The command line: `pfljax run`, `pfljax plan` and `pfljax list`."""
+"""The command line: `pfljax run`, `pfljax plan`, `pfljax list`."""
 
 import sys
 import textwrap
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
@@ -22,6 +21,7 @@ pfljax: personalized federated learning, simulated at the speed of its gradients
   pfljax run [keyboard|wearable] [algorithm:NAME] [options]   compare personalized with shared, local and control models
   pfljax plan [the words of a run]                            what it will take: bytes, steps, time to compile
   pfljax list                                                 populations and algorithms
+  pfljax list algorithms                                      what each method sends, keeps and shows to the server
   pfljax run --help                                           the options of a run
   pfljax --version
 
@@ -149,8 +149,12 @@ def _complain(message: str) -> int:
 
 
 def _list(words: list[str]) -> int:
-    if words:
-        raise PflError(f"list: expected no further words, got {' '.join(words)}; leave them out")
+    if words not in ([], ["algorithms"]):
+        raise PflError(f"list: expected nothing or 'algorithms' behind it, got {' '.join(words)}; leave it out")
+    return _list_algorithms() if words else _list_all()
+
+
+def _list_all() -> int:
     from pfljax import algorithms, data
     from pfljax.run.presets import PRESETS
 
@@ -160,11 +164,31 @@ def _list(words: list[str]) -> int:
         about = population.about
         print(f"  {name:<10} {population.num_clients:>5} clients {population.num_rows:>10,} examples  {about.task}")
         print(f"  {'':<10} {about.licence}; {about.source}")
-    print("\nalgorithms (pfljax.algorithms)")
-    for name in algorithms.__all__:
-        module = sys.modules[f"pfljax.algorithms.{name}"]
-        paper = " ".join((module.__doc__ or "").split("\n\n")[0].split())
-        indent = " " * 19
-        print(textwrap.fill(paper, SCREEN, initial_indent=f"  {name:<17}", subsequent_indent=indent))
-        print(f"{indent}{Path(str(module.__file__)).relative_to(Path(pfljax.__file__).parent.parent)}")
+    print("\nalgorithms (pfljax.algorithms); pfljax list algorithms says more")
+    print(textwrap.fill(", ".join(algorithms.__all__), SCREEN, initial_indent="  ", subsequent_indent="  "))
+    return 0
+
+
+def _list_algorithms() -> int:
+    """Bytes are those of the keyboard's language model."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pfljax import data, models
+    from pfljax.engine.memory import said
+    from pfljax.run.catalog import catalog
+
+    population = data.load("keyboard")
+    table = Table(box=None, title="What a client moves in a round, and what is kept for it, on keyboard's char_lm")
+    for title in ("algorithm", "down", "up", "kept", "server sees", "paper"):
+        table.add_column(title, justify="right" if title in ("down", "up", "kept") else "left")
+    for entry in catalog(models.char_lm(population), population):
+        moves = entry.traffic
+        facts = (
+            ["-"] * 3 + [entry.why]
+            if moves is None
+            else [said(moves.download), said(moves.upload), said(moves.kept), moves.sees]
+        )
+        table.add_row(entry.name, *facts, entry.paper)
+    Console(width=None if sys.stdout.isatty() else 2 * SCREEN).print(table)
     return 0

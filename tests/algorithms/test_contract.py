@@ -9,7 +9,7 @@ import pytest
 import pfljax as pfl
 from pfljax.engine import reference
 from pfljax.types import Model, Sent
-from tests.support.zoo import ALGORITHMS, people, tiny_model
+from tests.support.zoo import ALGORITHMS, EVERY, REPRESENTATIVES, people, tiny_model
 
 COHORT = 4
 # Traces of the loss in a whole run, for each place where it stands in the algorithm: a round is traced for its
@@ -25,10 +25,10 @@ def counting(model: Model, counter: list) -> Model:
     return model._replace(loss=loss)
 
 
-def places(name: str) -> int:
-    """How often the loss stands in the algorithm's client."""
-    more = {"maml_exact": 2, "maml_first": 2, "anil": 2, "maml_hessian_free": 4, "ditto": 2, "fedavg_all_rows": 2}
-    return more.get(name, 1)
+# How often the loss stands in the algorithm's client; once, if it is not here.
+PLACES = {
+    "fedavg_all_rows": 2, "ditto": 2, "maml_exact": 2, "maml_first": 2, "maml_hessian_free": 4, "anil": 2,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +40,14 @@ def run(algorithm, population, rounds=2, **arguments):
     return pfl.simulate(algorithm, population, cohort=COHORT, rounds=rounds, seed=5, devices=2, **arguments)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", EVERY)
 def test_contract(name, population):
     counter: list = []
     algorithm = ALGORITHMS[name](counting(tiny_model(population), counter))
     first = run(algorithm, population)
     traced = len(counter)
-    assert traced == LOSS_TRACES * places(name)
+    if name in REPRESENTATIVES:
+        assert traced == LOSS_TRACES * PLACES.get(name, 1)
 
     # The second call traces and compiles nothing, and gives the same bits.
     compiled: list = []
@@ -64,18 +65,27 @@ def test_contract(name, population):
     assert [r["loss"] for r in first.records] == [r["loss"] for r in second.records[:2]]
     assert all(np.isfinite(record["loss"]) for record in second.records)
 
-
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_personal_path(name, population):
-    """start and step keep one type, also for a client that never took part."""
-    algorithm = ALGORITHMS[name](tiny_model(population))
-    result = run(algorithm, population, rounds=1)
-    curve = pfl.evaluate.__globals__["curve"](result, population, (0, 2))
+    # start and step keep one type, also for a client that never took part, and what they give predicts.
+    curve = pfl.evaluate.__globals__["curve"](first, population, (0, 2))
     for split in ("validation", "test"):
         assert curve.values[split]["accuracy"].shape == (2, population.num_clients)
     assert np.isfinite(curve.at(1)).all()
-    sent = algorithm.send(result.server, jnp.int32(0))
-    assert isinstance(sent, Sent)
+    assert isinstance(algorithm.send(first.server, jnp.int32(0)), Sent)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name not in REPRESENTATIVES])  # those: test_layout
+def test_any_layout_gives_what_the_reference_gives(name, population):
+    algorithm = ALGORITHMS[name](tiny_model(population))
+    arguments = {"cohort": 5, "rounds": 3, "seed": 3}
+    server, kept, _ = reference.simulate(algorithm, population, **arguments)
+    for devices, width in ((1, 1), (2, 3)):
+        result = pfl.simulate(algorithm, population, devices=devices, width=width, block=2, **arguments)
+        for a, b in zip(jax.tree.leaves(result.server), jax.tree.leaves(server), strict=True):
+            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-4, atol=1e-5)
+        for row, state in kept.items():
+            mine = jax.tree.map(lambda leaf, row=row: np.asarray(leaf[row]), result.clients.kept)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, np.asarray(b), rtol=1e-4, atol=1e-5), mine, state)
 
 
 @pytest.mark.slow

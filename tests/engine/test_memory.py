@@ -39,7 +39,7 @@ def test_the_server_is_donated():
     population = crowd(20)
     made = pfl.engine.prepare(pfl.algorithms.ditto(pfl.models.mlp(population, (50,))), population, cohort=8, devices=2)
     found = made.compiled.memory_analysis()
-    carry = made.job.shapes()
+    carry = made.job.shapes(made.num_kept)
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry.servers))
     held += sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry.clients)) // 2
     assert found.alias_size_in_bytes >= held

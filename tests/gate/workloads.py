@@ -28,4 +28,4 @@ def workload(algorithm: Algorithm, width: int = 1) -> gate.Workload:
 def program(algorithm: Algorithm, width: int = 1, population=POPULATION, devices: int = 2) -> pfl.engine.Program:
     """A program that is not compiled."""
     job = make_job(algorithm, population, cohort=COHORT, seeds=[0], devices=devices, examples="resident")
-    return pfl.engine.Program(job, width, "as asked", 20)
+    return pfl.engine.Program(job, width, "as asked", 20, job.num_kept)

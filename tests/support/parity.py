@@ -1,4 +1,4 @@
-"""Runs an algorithm on quadratic clients in float64, so that a transcription of its paper in numpy can be held beside it.
+"""Runs an algorithm on quadratic clients in float64, to hold a transcription of its paper in numpy beside it.
 
 Every row of a client is the same quadratic, so a batch's gradient is the client's A (w - c) whatever rows it holds, and
 ragged clients differ by their numbers of steps alone.

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import nnx
 
 import pfljax as pfl
@@ -45,24 +46,61 @@ def batch_norm_model(population: pfl.data.Population) -> Model:
     return pfl.models.from_nnx(lambda rngs: Net(rngs), losses.cross_entropy(), metrics, inputs=inputs)
 
 
-ALGORITHMS = {
-    "fedavg": lambda model: pfl.algorithms.fedavg(model, optax.sgd(0.1), epochs=1, batch=4),
-    "fedavg_all_rows": lambda model: pfl.algorithms.fedavg(model, optax.sgd(0.1), steps=2, batch=None),
-    "fedavg_momentum": lambda model: pfl.algorithms.fedavg(
-        model, optax.sgd(0.05, momentum=0.9), optax.sgd(1.0, momentum=0.5), steps=3, batch=4, weighting="uniform"
-    ),
-    "fedavg_finetune": lambda model: pfl.algorithms.fedavg_finetune(model, optax.sgd(0.1), epochs=1, batch=4),
-    "local_only": lambda model: pfl.algorithms.local_only(model, optax.sgd(0.1), epochs=1, batch=4),
-    "ditto": lambda model: pfl.algorithms.ditto(model, optax.sgd(0.1), epochs=1, batch=4, lam=0.5),
-    "maml_exact": lambda model: pfl.algorithms.per_fedavg(model, optax.sgd(0.1), steps=2, batch=4, inner_steps=2),
-    "maml_first": lambda model: pfl.algorithms.per_fedavg(model, optax.sgd(0.1), epochs=1, batch=4, order="first"),
-    "maml_hessian_free": lambda model: pfl.algorithms.per_fedavg(
-        model, optax.sgd(0.1), steps=2, batch=3, inner_steps=2, order="hessian_free"
-    ),
-    "anil": lambda model: pfl.algorithms.per_fedavg(model, optax.sgd(0.1), steps=2, batch=None, adapt="head/*"),
-}
+A, SGD, EPOCH = pfl.algorithms, optax.sgd(0.1), {"epochs": 1, "batch": 4}
 # One per way of using the engine: stateless, all rows, client state, state only, second order.
 REPRESENTATIVES = ("fedavg", "fedavg_all_rows", "ditto", "local_only", "maml_exact")
+ALGORITHMS = {
+    "fedavg": lambda model: A.fedavg(model, SGD, **EPOCH),
+    "fedavg_all_rows": lambda model: A.fedavg(model, SGD, steps=2, batch=None),
+    "fedavg_momentum": lambda model: A.fedavg(
+        model, optax.sgd(0.05, momentum=0.9), optax.sgd(1.0, momentum=0.5), steps=3, batch=4, weighting="uniform"
+    ),
+    "fedavg_finetune": lambda model: A.fedavg_finetune(model, SGD, **EPOCH),
+    "local_only": lambda model: A.local_only(model, SGD, **EPOCH),
+    "ditto": lambda model: A.ditto(model, SGD, lam=0.5, **EPOCH),
+    "maml_exact": lambda model: A.per_fedavg(model, SGD, steps=2, batch=4, inner_steps=2),
+    "maml_first": lambda model: A.per_fedavg(model, SGD, order="first", **EPOCH),
+    "maml_hessian_free": lambda model: A.per_fedavg(model, SGD, steps=2, batch=3, inner_steps=2, order="hessian_free"),
+    "anil": lambda model: A.anil(model, SGD, steps=2, batch=None, adapt="head/*"),
+    "fedprox": lambda model: A.fedprox(model, SGD, mu=0.1, **EPOCH),
+    "scaffold": lambda model: A.scaffold(model, **EPOCH),
+    "scaffold_gradient": lambda model: A.scaffold(model, option="gradient", **EPOCH),
+    "fednova": lambda model: A.fednova(model, optax.sgd(0.1, momentum=0.9), **EPOCH),
+    "fedavgm": lambda model: A.fedavgm(model, SGD, **EPOCH),
+    "fedadagrad": lambda model: A.fedadagrad(model, SGD, **EPOCH),
+    "fedadam": lambda model: A.fedadam(model, SGD, **EPOCH),
+    "fedyogi": lambda model: A.fedyogi(model, SGD, **EPOCH),
+    "feddyn": lambda model: A.feddyn(model, SGD, **EPOCH),
+    "mimelite": lambda model: A.mimelite(model, optax.sgd(0.1, momentum=0.9), **EPOCH),
+    "mime": lambda model: A.mime(model, optax.sgd(0.1, momentum=0.9), **EPOCH),
+    "fedexp": lambda model: A.fedexp(model, SGD, **EPOCH),
+    "qfedavg": lambda model: A.qfedavg(model, **EPOCH),
+    "afl": lambda model: A.afl(model),
+    "reptile": lambda model: A.reptile(model, SGD, step_size=0.5, **EPOCH),
+    "imaml": lambda model: A.imaml(model, SGD, inner_steps=3, cg_steps=2, steps=2, batch=4),
+    "meta_sgd": lambda model: A.meta_sgd(model, SGD, steps=2, batch=4),
+    "pfedme": lambda model: A.pfedme(model, lr=0.01, **EPOCH),
+    "apfl": lambda model: A.apfl(model, SGD, alpha_lr=0.01, **EPOCH),
+    "mapper": lambda model: A.mapper(model, SGD, candidates=(0.3, 0.7), **EPOCH),
+    "l2gd": lambda model: A.l2gd(model, prob=0.5, lam=0.5),
+    "fedsim": lambda model: A.fedsim(model, SGD, shared="body/*", **EPOCH),
+    "fedper": lambda model: A.fedper(model, SGD, **EPOCH),
+    "lg_fedavg": lambda model: A.lg_fedavg(model, SGD, **EPOCH),
+    "fedalt": lambda model: A.fedalt(model, SGD, shared="body/*", **EPOCH),
+    "fedrep": lambda model: A.fedrep(model, SGD, head_passes=2, **EPOCH),
+    "fedbabu": lambda model: A.fedbabu(model, SGD, **EPOCH),
+    "fedrecon": lambda model: A.fedrecon(model, SGD, shared="body/*", recon_steps=3, **EPOCH),
+    "fedrod": lambda model: A.fedrod(model, SGD, **EPOCH),
+    "lora": lambda model: A.lora(model, SGD, rank=2, **EPOCH),
+    "ifca": lambda model: A.ifca(model, SGD, clusters=3, **EPOCH),
+    "fedala": lambda model: A.fedala(model, SGD, **EPOCH),
+    "pfedhn": lambda model: A.pfedhn(model, SGD, embedding=4, hidden=6, **EPOCH),
+    "fedproto": lambda model: A.fedproto(model, SGD, **EPOCH),
+    "knn_per": lambda model: A.knn_per(model, SGD, neighbours=3, capacity=8, **EPOCH),
+    "fedfomo": lambda model: A.fedfomo(model, SGD, candidates=3, **EPOCH),
+}
+# The same check for each of them takes minutes: all but those that stand for the others are run as slow tests.
+EVERY = [name if name in REPRESENTATIVES else pytest.param(name, marks=pytest.mark.slow) for name in ALGORITHMS]
 
 
 def quadratic_model(dim: int, start: float = 0.0) -> Model:

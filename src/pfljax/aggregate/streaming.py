@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from pfljax.errors import PflError
 from pfljax.types import At, Each, Mean, Sum, Tree
 
 
@@ -20,6 +22,8 @@ def contribution(upload: Tree, counts: jax.Array) -> Tree:
 
     Mean(value, weight) becomes Mean(weight * value, weight), Sum(value) itself, in float32 or wider: a cohort's sum
     does not fit where one client's value does. At puts its node's addends into its slot of many. Each adds nothing.
+
+    Raises PflError for an Each within an At.
     """
     gate = lambda x: jnp.where(counts, _wide(x), jnp.zeros_like(_wide(x)))
 
@@ -27,8 +31,11 @@ def contribution(upload: Tree, counts: jax.Array) -> Tree:
         if isinstance(part, Each):
             return Each(())
         if isinstance(part, At):
-            put = lambda x: part.slot.reshape(-1, *[1] * x.ndim).astype(x.dtype) * x[None]
-            return At((), jax.tree.map(put, contribution(part.node, counts)))
+            if individuals(part.node):
+                raise PflError("upload: expected Mean and Sum within an At, got an Each; put it beside the At")
+            slot = gate(part.slot)
+            put = lambda x: slot.reshape(-1, *[1] * x.ndim).astype(x.dtype) * x[None]
+            return part._replace(slot=(), node=jax.tree.map(put, contribution(part.node, counts)))
         if isinstance(part, Sum):
             return Sum(jax.tree.map(gate, part.value))
         weigh = lambda x: gate(_wide(x) * part.weight.astype(_wide(x).dtype))
@@ -48,7 +55,8 @@ def finish(total: Tree, like: Tree, each: tuple[Tree, ...] = ()) -> Tree:
         if isinstance(part, Each):
             return next(values)
         if isinstance(part, At):
-            return jax.vmap(lambda part: finish(part, like.node))(part.node)
+            # Not vmap: XLA divides by a vector of weights as by their reciprocals, but not in every program.
+            return lax.map(lambda part: finish(part, like.node), part.node)
         if isinstance(part, Sum):
             return jax.tree.map(_as, part.value, like.value)
         weight = jnp.where(part.weight > 0, part.weight, jnp.ones_like(part.weight))

@@ -10,11 +10,12 @@ import jax.numpy as jnp
 
 from pfljax import local
 from pfljax.algorithms.fedavg import fedavg
+from pfljax.errors import at_least
 from pfljax.types import Algorithm, Each, Mean, Model, Personal, Vars
 
 
 class Mixture(NamedTuple):
-    """mixture: [client], lambda, on the simplex of seen clients; seen: [client]; average: of all models so far."""
+    """mixture: [client], lambda, on the simplex of seen clients; seen: [client]; average: of every round's model."""
 
     mixture: jax.Array
     seen: jax.Array
@@ -24,11 +25,13 @@ class Mixture(NamedTuple):
 def afl(
     model: Model, *, lr: float = 0.1, mixture_lr: float = 0.1, batch: int | None = None, steps: int = 1
 ) -> Algorithm:
-    """The model in use is the average of all rounds' models. mixture_lr = 0 keeps the uniform mixture.
+    """The model in use is the average of every round's, the start left out. mixture_lr = 0: a uniform mixture.
 
     steps, batch: one step on all rows is the paper's; more are FedAvg's local work. Everybody's loss moves lambda, so
-    ask all seen clients in each round for the paper's algorithm; a smaller cohort moves its own entries only.
+    ask all seen clients in each round for the paper's algorithm; a smaller cohort moves its own entries only. Raises
+    PflError for a negative mixture_lr.
     """
+    at_least("mixture_lr", mixture_lr, 0)
     plain = lambda sent: local.sgd(sent.hyper["lr"])
     hyper = {"lr": lr, "mixture_lr": mixture_lr}
     base = fedavg(model, plain, steps=steps, batch=batch, weighting="uniform", hyper=hyper)
@@ -37,7 +40,7 @@ def afl(
 
     def init(key, vars, census, hyper):
         seen = jnp.asarray(census.seen)
-        uniform = seen.astype(jnp.float32) / jnp.float32(census.seen.sum())
+        uniform = seen.astype(float) / int(census.seen.sum())
         return base.init(key, vars, census, hyper)._replace(extra=Mixture(uniform, seen, vars))
 
     def send(server, row):
@@ -45,16 +48,15 @@ def afl(
 
     def client(key, sent, mine, shard):
         (change, _), _, info = train(key, sent, mine, shard)
-        return (Mean(change, sent.extra[0]), Each(all_rows(sent.vars, shard.train).astype(jnp.float32))), mine, info
+        return (Mean(change, sent.extra[0]), Each(all_rows(sent.vars, shard.train).astype(float))), mine, info
 
     def server(key, server, aggregate):
         (change, losses), (mixture, seen, average) = aggregate.value, server.extra
         # A padding row's loss is zero, and adds nothing wherever it is added.
-        climbed = mixture.at[aggregate.rows].add(server.hyper["mixture_lr"].astype(jnp.float32) * losses)
+        climbed = mixture.at[aggregate.rows].add(server.hyper["mixture_lr"].astype(losses.dtype) * losses)
         mixture = _onto_simplex(climbed, seen)
         moved, info = step(key, server, aggregate._replace(value=change))
-        share = 1 / (moved.round + 1).astype(jnp.float32)
-        average = jax.tree.map(lambda a, w: a + share.astype(a.dtype) * (w - a), average, moved.vars)
+        average = jax.tree.map(lambda a, w: a + (w - a) / moved.round.astype(a.dtype), average, moved.vars)
         return moved._replace(extra=Mixture(mixture, seen, average)), info | {"largest_share": mixture.max()}
 
     def start(key, sent, mine, shard):

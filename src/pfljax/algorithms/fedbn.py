@@ -2,6 +2,7 @@
 
 from pfljax import local
 from pfljax.algorithms.fedsim import fedsim
+from pfljax.local.paths import mask
 from pfljax.types import Algorithm, Model
 
 
@@ -12,4 +13,10 @@ def fedbn(
 
     norm: the pattern of their paths. Other arguments: `fedsim`. Raises PflError for a model without any.
     """
-    return fedsim(model, client_opt, shared=local.other(norm), **fedsim_arguments)._replace(name="fedbn")
+    made = fedsim(model, client_opt, shared=local.other(norm), **fedsim_arguments)
+
+    def init(key, vars, census, hyper):
+        mask(vars.params, norm)  # refuses in terms of `norm`; the frame would in terms of all others
+        return made.init(key, vars, census, hyper)
+
+    return made._replace(name="fedbn", init=init)

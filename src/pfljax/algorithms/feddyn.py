@@ -38,8 +38,9 @@ def feddyn(
 
     def server(key, server, aggregate):
         (delta, stats), (h, num_clients) = aggregate.value, server.extra
-        alpha, share = server.hyper["alpha"], aggregate.num_reported / num_clients
-        h = jax.tree.map(lambda h, d: h + (alpha * share).astype(d.dtype) * d, h, delta)
+        alpha, num_reported = server.hyper["alpha"], aggregate.num_reported
+        share = lambda d: num_reported.astype(d.dtype) / num_clients.astype(d.dtype)
+        h = jax.tree.map(lambda h, d: h + alpha.astype(d.dtype) * share(d) * d, h, delta)
         delta = jax.tree.map(lambda d, h: d + h / alpha.astype(h.dtype), delta, h)  # w <- mean w_i - h / alpha
         value = aggregate.value._replace(params=delta, stats=stats)
         moved, info = step(key, server, aggregate._replace(value=value))

@@ -9,6 +9,7 @@ import optax
 
 from pfljax import local
 from pfljax.algorithms.fedavg import fedavg
+from pfljax.errors import at_least
 from pfljax.types import Algorithm, Mean, Model, Personal
 
 
@@ -22,7 +23,10 @@ def fedexp(
 ) -> Algorithm:
     """FedAvg with a server rate from how much the clients' changes disagree. The model in use is the mean of the last
     two (section 4); the next round starts from the last one. epochs, steps, batch: as in `fedavg`.
+
+    Raises PflError for a negative eps.
     """
+    at_least("eps", eps, 0)
     base = fedavg(model, client_opt, weighting=weighting, hyper={"eps": eps}, **local_work)
     ((train, step),) = base.passes
 

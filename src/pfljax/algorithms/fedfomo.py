@@ -100,7 +100,7 @@ def fedfomo(
         every, affinity = server.extra
         rows = jnp.where(aggregate.mask, aggregate.rows, affinity.shape[0])  # beyond the end: nobody
         put = lambda leaf, new: leaf.at[rows].set(new, mode="drop")
-        affinity = affinity.at[rows[:, None], others].add(helped, mode="drop")
+        affinity = affinity.at[rows[:, None], others].add(helped.astype(affinity.dtype), mode="drop")
         extra = Models(jax.tree.map(put, every, vars), affinity)
         return server._replace(vars=mean, round=server.round + 1, extra=extra), {}
 

@@ -10,6 +10,7 @@ from jax import lax
 
 from pfljax import local
 from pfljax.algorithms.fedavg import fedavg
+from pfljax.errors import at_least
 from pfljax.types import Algorithm, Mean, Model, Vars
 
 
@@ -27,8 +28,9 @@ def fednova(
 
     client_opt: any optimizer that is linear in its gradients, coordinate by coordinate (SGD, momentum, decay). How far
                 its steps reach, lr |a_i|_1 in the paper, is measured by running it on a gradient of one.
-    mu:         FedProx's pull, accounted for in |a_i|_1. Other arguments: `fedavg`.
+    mu:         FedProx's pull, accounted for in |a_i|_1. Other arguments: `fedavg`. Raises PflError for a negative mu.
     """
+    at_least("mu", mu, 0)
     client_opt = optax.sgd(0.1) if client_opt is None else client_opt
     pulled = local.proximal(local.gradient(model, batch), "mu")
     base = fedavg(

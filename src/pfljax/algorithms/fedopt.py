@@ -12,6 +12,7 @@ import optax
 
 from pfljax import local
 from pfljax.algorithms.fedavg import fedavg
+from pfljax.errors import at_least, between
 from pfljax.types import Algorithm, Model, Tree
 
 Second = Callable[[jax.Array, jax.Array], jax.Array]  # (v, squared gradient) -> v
@@ -27,16 +28,18 @@ class Moments(NamedTuple):
 def adaptive(second: Second, lr: float, b1: float, tau: float) -> optax.GradientTransformation:
     """Lines 8 to 12 of Algorithm 2: m <- b1 m + (1 - b1) g; v <- second(v, g^2); w <- w - lr m / (sqrt(v) + tau).
 
-    No bias correction; m starts at 0, v at tau^2.
+    No bias correction; m starts at 0, v at tau^2. Raises PflError for a negative tau and b1 outside 0 to 1.
     """
+    between("b1", b1, 0, 1)
+    at_least("tau", tau, 0)
 
     def init(params):
         zeros = jax.tree.map(jnp.zeros_like, params)
         return Moments(zeros, jax.tree.map(lambda p: jnp.full_like(p, tau**2), params))
 
-    def update(grads, state, params=None):
-        first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, grads)
-        moved = jax.tree.map(lambda v, g: second(v, g**2), state.second, grads)
+    def update(updates, state, params=None):
+        first = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.first, updates)
+        moved = jax.tree.map(lambda v, g: second(v, g**2), state.second, updates)
         updates = jax.tree.map(lambda m, v: -lr * m / (jnp.sqrt(v) + tau), first, moved)
         return updates, Moments(first, moved)
 
@@ -62,6 +65,7 @@ def fedadam(
     model: Model, client_opt: local.Optimizer | None = None, *, server_lr=0.01, b1=0.9, b2=0.99, tau=1e-3, **rest
 ) -> Algorithm:
     """v is a moving average of squared changes; as in the paper, without bias correction. Others: `fedavg`."""
+    between("b2", b2, 0, 1)
     server = adaptive(lambda v, square: b2 * v + (1 - b2) * square, server_lr, b1, tau)
     return fedavg(model, client_opt, server, **rest)._replace(name="fedadam")
 
@@ -70,6 +74,7 @@ def fedyogi(
     model: Model, client_opt: local.Optimizer | None = None, *, server_lr=0.01, b1=0.9, b2=0.99, tau=1e-3, **rest
 ) -> Algorithm:
     """v follows squared changes by steps of their own size; as in the paper. Others: `fedavg`."""
+    between("b2", b2, 0, 1)
     server = adaptive(lambda v, square: v - (1 - b2) * square * jnp.sign(v - square), server_lr, b1, tau)
     return fedavg(model, client_opt, server, **rest)._replace(name="fedyogi")
 

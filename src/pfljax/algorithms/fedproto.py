@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from pfljax import keys, local
 from pfljax.algorithms.fedavg import fedavg
 from pfljax.errors import at_least
-from pfljax.types import Algorithm, Model, Sum, Vars
+from pfljax.types import Algorithm, Model, Sum, Weighted
 
 
 def fedproto(
@@ -36,21 +36,21 @@ def fedproto(
         return base.init(key, vars, census, hyper)._replace(extra=(prototypes, jnp.zeros(features.num_classes)))
 
     def gradient(key, step, vars, sent, shard):
-        rows, key_model = shard.train.batch(keys.use(key, "batch"), step, batch), keys.at(keys.use(key, "model"), step)
         prototypes, known = sent.extra
 
-        def objective(params):
-            now = Vars(params, vars.stats)
-            outputs, stats = model.apply(now, rows, key_model, True)
-            classes = rows["y"].astype(jnp.int32)
-            gap = features.apply(now, rows, key_model, True) - prototypes[classes].astype(outputs.dtype)
-            value, weight = model.loss(outputs, rows)
-            pull = sent.hyper["lam"].astype(value.dtype) * known[classes].astype(value.dtype)
-            value = value + pull * jnp.mean(gap**2, axis=-1)
-            return local.weighted_mean(model.loss(outputs, rows)._replace(value=value, weight=weight), rows), stats
+        def apply(vars, rows, key, train):
+            outputs, stats = model.apply(vars, rows, key, train)
+            return (outputs, features.apply(vars, rows, key, train)), stats
 
-        (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(vars.params)
-        return loss, grads, stats
+        def loss(both, rows):
+            (outputs, found), classes = both, rows["y"].astype(jnp.int32)
+            value, weight = model.loss(outputs, rows)
+            gap = found.astype(value.dtype) - prototypes[classes].astype(value.dtype)
+            pull = sent.hyper["lam"].astype(value.dtype) * known[classes].astype(value.dtype)
+            return Weighted(value + pull * jnp.mean(gap**2, axis=-1), weight)
+
+        drawn = model._replace(apply=apply, loss=loss)
+        return local.gradient(drawn, batch)(key, step, vars, sent, shard)
 
     def client(key, sent, mine, shard):
         mine, info = local.descend(gradient, client_opt, key, mine, sent, shard)

@@ -13,6 +13,8 @@ from pfljax import keys, local
 from pfljax.algorithms._shared import share
 from pfljax.types import Algorithm, Model, Vars
 
+ABSENT = -1e9  # the logarithm of no row, finite: its class has no probability, and a sum of losses stays a number
+
 
 def fedrod(
     model: Model,
@@ -39,7 +41,7 @@ def fedrod(
         def objective(params):
             key_model = keys.at(keys.use(key, "model"), step)
             generic, own, stats = _logits(model, head, Vars(params, vars.stats), rows, key_model)
-            balanced = local.weighted_mean(model.loss(generic + prior[None], rows), rows)
+            balanced = local.weighted_mean(model.loss(generic + prior.astype(generic.dtype)[None], rows), rows)
             return balanced + local.weighted_mean(model.loss(lax.stop_gradient(generic) + own, rows), rows), stats
 
         (loss, stats), grads = jax.value_and_grad(objective, has_aux=True)(vars.params)
@@ -49,7 +51,7 @@ def fedrod(
         return local.descend(gradient, client_opt, key, vars, sent, shard)
 
     made = share(
-        both, "generic/*", train, server_opt, personal_gradient=gradient, personal_opt=client_opt, batch=batch,
+        both, "!personal/*", train, server_opt, personal_gradient=gradient, personal_opt=client_opt, batch=batch,
         **fedavg_arguments,
     )  # fmt: skip
     return made._replace(name="fedrod")
@@ -65,7 +67,7 @@ def _two_heads(model: Model, head: str) -> Model:
         generic, own, stats = _logits(model, head, vars, batch, key, train)
         return generic + own, stats
 
-    return model._replace(init=init, apply=apply)
+    return model._replace(init=init, apply=apply, features=None)
 
 
 def _logits(model: Model, head: str, vars: Vars, batch, key, train: bool = True):
@@ -77,12 +79,12 @@ def _logits(model: Model, head: str, vars: Vars, batch, key, train: bool = True)
 
 
 def _log_prior(shard, model: Model, vars: Vars) -> jax.Array:
-    """[class]: log of how often each class is among the train rows; one row is added to each, so that none is 0."""
+    """[class]: log of how many train rows each class has."""
     outputs = lambda rows: model.apply(vars, rows, keys.root(0), False)[0]
     num_classes = jax.eval_shape(lambda: outputs(shard.train.batch(keys.root(0), jnp.int32(0), 1))).shape[-1]
 
     def count(_, rows):
         return jnp.sum(jnp.where(rows["mask"][:, None], jax.nn.one_hot(rows["y"], num_classes), 0), axis=0)
 
-    counts = shard.train.reduce(count) + 1
-    return jnp.log(counts / counts.sum())
+    counts = shard.train.reduce(count)
+    return jnp.where(counts > 0, jnp.log(jnp.maximum(counts, 1)), ABSENT)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from pfljax import keys, local
 from pfljax.algorithms.fedavg import fedavg
-from pfljax.errors import between, whole
+from pfljax.errors import PflError, between, whole
 from pfljax.types import Algorithm, Model, Vars
 
 TINY = 1e-12  # the least probability, where a logarithm is taken
@@ -41,10 +41,13 @@ def knn_per(
 
     neighbours: the nearest stored rows vote with weight exp(-distance^2 / (scale * feature size)). capacity: rows
     stored, a random choice where a client has more. lam = 0 is FedAvg's model. The model's outputs must be class logits
-    and it must have features. Other arguments: `fedavg`. Raises PflError for lam outside 0 to 1, or no features.
+    and it must have features. Other arguments: `fedavg`. Raises PflError for lam outside 0 to 1, a scale that is
+    not positive, or no features.
     """
     between("lam", lam, 0, 1)
     num, capacity = whole("neighbours", neighbours), whole("capacity", capacity, neighbours)
+    if not scale > 0:
+        raise PflError(f"scale: expected a positive number, got {scale}")
     features = local.features_of(model, "knn_per")
     base = fedavg(model, client_opt, hyper={"lam": lam}, **fedavg_arguments)
     look = lambda vars, rows: features.apply(vars, rows, keys.root(0), False)

@@ -4,7 +4,7 @@ Algorithm 1: the server's hypernetwork h(e_i) makes every client's model; what c
 chain rule (eq. 3). A client never sees either.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,8 @@ def pfedhn(
     of the mean embedding. The server sees every client's change by itself, and holds `hidden` times the model.
     Other arguments: `fedavg`.
     """
-    whole("embedding", embedding), whole("hidden", hidden)
+    whole("embedding", embedding)
+    whole("hidden", hidden)
     base = fedavg(model, client_opt, weighting="uniform", **local_work)
     server_opt = optax.sgd(0.1) if server_opt is None else server_opt
     ((train, _),) = base.passes
@@ -82,9 +83,9 @@ def pfedhn(
         moving = (weights, embeddings)
         grads = jax.tree.map(lambda g: g / aggregate.num_reported.astype(g.dtype), jax.grad(agreement)(moving))
         updates, opt_state = server_opt.update(grads, server.opt_state, moving)
-        weights, embeddings = optax.apply_updates(moving, updates)
+        moved: Any = optax.apply_updates(moving, updates)
         vars = server.vars._replace(stats=stats)
-        extra = Hyper(weights, embeddings, seen)
+        extra = Hyper(moved[0], moved[1], seen)
         return server._replace(vars=vars, opt_state=opt_state, round=server.round + 1, extra=extra), {}
 
     return base._replace(name="pfedhn", init=init, send=send, passes=((client, server),))

@@ -4,6 +4,7 @@ Minimises the mean of F_k^(q+1) / (q + 1): clients with larger losses F_k at the
 """
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from pfljax import local
@@ -37,6 +38,7 @@ def qfedavg(model: Model, *, q: float = 1.0, lr: float = 0.1, batch: int | None 
 
     def server(key, server, aggregate):
         total, h, stats = aggregate.value
+        h = jnp.where(h > 0, h, 1)  # a large power of small losses is zero: nobody pulls
         delta = jax.tree.map(lambda t: t / h.astype(t.dtype), total)
         return step(key, server, aggregate._replace(value=Vars(delta, stats)))
 

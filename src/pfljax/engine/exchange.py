@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from pfljax.engine.devices import AXIS
-from pfljax.types import Tree
+from pfljax.types import Array, Tree
 
 
 def fetch(state: Tree, row: jax.Array, num_devices: int) -> Tree:
@@ -47,7 +47,7 @@ def store(state: Tree, row: jax.Array, mask: jax.Array, new: Tree, num_devices: 
     return jax.tree.map(one, state, new)
 
 
-def individuals(each: Tree, slots, counted: jax.Array, num_runs: int, cohort: int, num_devices: int):
+def individuals(each: Tree, slots, counted: Array, num_runs: int, cohort: int, num_devices: int):
     """What a cohort's clients uploaded one by one, on every device, in the order of their rows.
 
     each: [chunk, lane, ...]; slots.row, slots.run, slots.mask, counted: [chunk, lane]

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from pfljax.data.memory import ALIGNMENT
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.devices import make_mesh, replicated
+from pfljax.engine.keep import State, num_bytes
 from pfljax.engine.memory import free_bytes, said
 from pfljax.engine.place import max_count, narrowed
 from pfljax.engine.round import OnNonfinite, Spec
@@ -53,6 +54,7 @@ class Job:
     on_nonfinite: OnNonfinite
     reduction: aggregate.Kind
     examples: Examples
+    state: State
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -81,7 +83,6 @@ class Job:
             num_devices=self.mesh.size,
             width=width,
             num_runs=len(self.runs),
-            num_clients=self.population.num_clients,
             cohort=self.cohort,
             on_nonfinite=self.on_nonfinite,
             reduction=self.reduction,
@@ -93,23 +94,24 @@ class Job:
         """A run's server before the first round."""
         return initial_server(self.algorithm._replace(hyper=run.hyper), run.census, run.seeds, self.params)
 
-    def begin(self) -> Carry:
-        """The state before the first round, on its devices, in buffers that the loop may donate."""
+    def begin(self, num_kept: int) -> Carry:
+        """The state before the first round, on its devices, in buffers that the loop may donate.
+
+        num_kept: rows of client state on the devices
+        """
         servers = [self.server(run) for run in self.runs]
         return Carry(
             jax.device_put(jax.tree.map(lambda *leaves: stack(leaves), *servers), replicated(self.mesh)),
-            fresh_clients(self.algorithm, servers[0], self.num_kept, self.mesh),
+            fresh_clients(self.algorithm, servers[0], num_kept, self.mesh),
             jax.device_put(np.full(len(self.runs), -1, np.int32), replicated(self.mesh)),
         )
 
-    def shapes(self) -> Carry:
+    def shapes(self, num_kept: int) -> Carry:
         """What `begin` returns, as shapes; nothing is computed."""
         server, everywhere = jax.eval_shape(lambda: self.server(self.runs[0])), replicated(self.mesh)
         wide = lambda s: jax.ShapeDtypeStruct((len(self.runs), *s.shape), s.dtype, sharding=everywhere)
         halted: Any = jax.ShapeDtypeStruct((len(self.runs),), np.int32, sharding=everywhere)
-        return Carry(
-            jax.tree.map(wide, server), client_shapes(self.algorithm, server, self.num_kept, self.mesh), halted
-        )
+        return Carry(jax.tree.map(wide, server), client_shapes(self.algorithm, server, num_kept, self.mesh), halted)
 
     @property
     def num_kept(self) -> int:
@@ -136,6 +138,7 @@ def make_job(
     on_nonfinite: OnNonfinite = "stop",
     reduction: aggregate.Kind = "fast",
     examples: Examples | Literal["auto"] = "auto",
+    state: State | Literal["auto"] = "auto",
 ) -> Job:
     """The job of every seed with every setting of `hyper`; PflError for what cannot run. See `pfljax.rounds`."""
     cohort = whole("cohort", cohort)
@@ -143,6 +146,7 @@ def make_job(
         ("on_nonfinite", on_nonfinite, ("stop", "drop")),
         ("reduction", reduction, ("fast", "ordered")),
         ("examples", examples, ("auto", "resident", "streamed")),
+        ("state", state, ("auto", "device", "host")),
     ):
         if value not in known:
             raise PflError(f"{name}: expected one of {', '.join(map(repr, known))}, got {value!r}")
@@ -155,7 +159,8 @@ def make_job(
         raise PflError("seeds: expected at least one, got none")
     mesh = make_mesh(devices)
     kind = _fitting(population, mesh, examples)
-    job = Job(algorithm, population, tuple(runs), cohort, mesh, params, upload, on_nonfinite, reduction, kind)
+    job = Job(algorithm, population, tuple(runs), cohort, mesh, params, upload, on_nonfinite, reduction, kind, "device")
+    job = replace(job, state=_at_home(job, state))
     if job.num_kept >= 2**31:
         raise PflError(f"seeds: expected clients times runs below 2**31, got {job.num_kept}; take fewer runs at once")
     job.planner(1)  # refuses a cohort that cannot be drawn
@@ -176,6 +181,16 @@ def _settings(algorithm: Algorithm, hyper: Mapping[str, Sequence[float]] | None)
     if 0 in counts.values():
         raise PflError(f"hyper: expected at least one value of each scalar, got {counts}")
     return [dict(zip(hyper, values, strict=True)) for values in zip(*hyper.values(), strict=True)]
+
+
+def _at_home(job: Job, state: State | Literal["auto"]) -> State:
+    """Where client state lives: on the devices if it fits there, unless the caller has said."""
+    kept = job.shapes(job.num_kept).clients
+    if not jax.tree.leaves(kept):
+        return "device"
+    if state == "auto":
+        return "device" if num_bytes(kept) // job.mesh.size <= SHARE * free_bytes(job.mesh) else "host"
+    return state
 
 
 def _fitting(population: Population, mesh: Mesh, examples: Examples | Literal["auto"]) -> Examples:

@@ -15,6 +15,7 @@ from pfljax.engine.block import Carry
 from pfljax.engine.collect import Block, Stopped, figures, records
 from pfljax.engine.devices import replicated
 from pfljax.engine.job import Examples, Job, make_job
+from pfljax.engine.keep import Kept, State
 from pfljax.engine.place import copied
 from pfljax.engine.program import Program
 from pfljax.engine.ready import MAX_ROUNDS, check_width, started
@@ -49,6 +50,7 @@ def rounds(
     on_nonfinite: OnNonfinite = "stop",
     reduction: aggregate.Kind = "fast",
     examples: Examples | Literal["auto"] = "auto",
+    state: State | Literal["auto"] = "auto",
 ) -> Iterator[Block]:
     """Runs `rounds` rounds of `cohort` clients and yields them block by block.
 
@@ -63,6 +65,8 @@ def rounds(
     on_nonfinite: "stop" raises `Diverged`, with the result so far; "drop" leaves such updates out of the sum
     reduction: "fast" sums floats; "ordered" sums integers: the same bits on any number of devices, at one width
     examples: "resident" on the devices, or "streamed" from the host's memory or files; "auto" streams what is too large
+    state:   what clients keep lives on the "device", or on the "host" and visits the devices block by block; "auto"
+             takes the host for what is too large. `pfl.local.stateless` keeps none
 
     Raises PflError for arguments outside these, before anything runs.
     """
@@ -82,6 +86,7 @@ def rounds(
         on_nonfinite=on_nonfinite,
         reduction=reduction,
         examples=examples,
+        state=state,
     )
     return _single(blocks)
 
@@ -141,7 +146,7 @@ def _run(
     while done < num_rounds:
         begin = time.perf_counter()
         (plan, placed), program = upcoming, feed.program
-        carry, info, server_info = program.run(carry, placed, plan)
+        carry, info, server_info = program.run(feed.lend(carry, plan), placed, plan)
         done += plan.num_rounds
         # The next plan is made, and its examples are fetched, while the devices work; its size follows their speed.
         trouble = None
@@ -151,11 +156,12 @@ def _run(
             except PflError as error:  # of the next block: this one is still to be handed out
                 trouble = error
         jax.block_until_ready(carry)
+        feed.take_back(carry, plan)
         seconds = time.perf_counter() - begin
         if block == "auto":
             size = max(1, min(max_rounds, math.floor(BLOCK_SECONDS / (seconds / plan.num_rounds + 1e-9)), 4 * size))
         timing = (seconds, compile_seconds)
-        yield tuple(each.add(program, plan, carry, info, server_info, timing) for each in log)
+        yield tuple(each.add(program, plan, carry, feed.kept, info, server_info, timing) for each in log)
         compile_seconds = 0.0
         if all(each.stopped for each in log):
             return
@@ -171,7 +177,16 @@ class _Log:
         self.records: list[dict] = []
         self.stopped: Stopped | None = None
 
-    def add(self, program: Program, plan: Plan, carry: Carry, info, server_info, timing: tuple[float, float]) -> Block:
+    def add(
+        self,
+        program: Program,
+        plan: Plan,
+        carry: Carry,
+        kept: Kept | None,
+        info,
+        server_info,
+        timing: tuple[float, float],
+    ) -> Block:
         """This run's part of a block that has been executed."""
         population, num = self.job.population, plan.num_rounds
         rows, infos, server_infos = figures(plan, info, server_info, self.run)
@@ -186,7 +201,7 @@ class _Log:
         made = records(plan.first_round, rows, infos, server_infos, population, rows.size / timing[0])
         self.records += made[:num]
         later = partial(
-            _result, self.job, self.run, carry, self.records, len(self.records), self.stopped, program.width
+            _result, self.job, self.run, carry, kept, self.records, len(self.records), self.stopped, program.width
         )
         return Block(
             first_round=plan.first_round,
@@ -206,17 +221,24 @@ class _Log:
 
 
 def _result(
-    job: Job, run: int, carry: Carry, records: list[dict], num_rounds: int, stopped: Stopped | None, width: int
+    job: Job,
+    run: int,
+    carry: Carry,
+    kept: Kept | None,
+    records: list[dict],
+    num_rounds: int,
+    stopped: Stopped | None,
+    width: int,
 ) -> Result:
     """A copy of one run's state after a block."""
     if carry.halted.is_deleted():
         raise PflError("result: expected to be asked before the next block ran; its buffers are gone")
     about, num_clients = job.runs[run], job.population.num_clients
-    if len(job.runs) == 1:
+    if len(job.runs) == 1 and kept is None:
         clients = carry.clients.copied()
     else:
-        own = lambda leaf: np.asarray(leaf[run * num_clients : (run + 1) * num_clients])
-        clients = Clients(*jax.tree.map(own, tuple(carry.clients)))
+        own = lambda leaf: np.array(leaf[run * num_clients : (run + 1) * num_clients])
+        clients = Clients(*jax.tree.map(own, tuple(carry.clients if kept is None else kept.clients)))
     return Result(
         algorithm=job.algorithm._replace(hyper=about.hyper),
         server=copied(pick(carry.servers, run), replicated(job.mesh)),

@@ -16,6 +16,7 @@ from pfljax.data.shard import Rows, Shard
 from pfljax.engine.block import Carry, run_block
 from pfljax.engine.devices import by_client, replicated
 from pfljax.engine.job import Job
+from pfljax.engine.keep import owners_of
 from pfljax.engine.memory import Needs
 from pfljax.engine.place import Placed, place, placed_shapes
 from pfljax.engine.round import Slots
@@ -27,13 +28,14 @@ from pfljax.plan.deal import capacity
 @dataclass(frozen=True, eq=False)
 class Program:
     """width: clients side by side on one device; why: one sentence; max_rounds: what a plan has room for;
-    num_rows: rows that a device holds of a streamed population
+    num_kept: rows of client state on the devices; num_rows: rows that a device holds of a streamed population
     """
 
     job: Job
     width: int
     why: str
     max_rounds: int
+    num_kept: int
     num_rows: int = 0
     stream: Stream | None = field(default=None)
 
@@ -49,7 +51,7 @@ class Program:
         mesh, job = self.job.mesh, self.job
         scalar = jax.ShapeDtypeStruct((), np.int32, sharding=replicated(mesh))
         examples = self.stream.shapes(self.num_rows) if self.stream else placed_shapes(job.population, mesh)
-        arguments = (job.shapes(), examples, self._slot_shapes(), scalar, scalar, job.keys())
+        arguments = (job.shapes(self.num_kept), examples, self._slot_shapes(), scalar, scalar, job.keys())
         return run_block.trace(*arguments, spec=job.spec(self.width), mesh=mesh)
 
     @cached_property
@@ -105,6 +107,14 @@ class Program:
         """What running takes of a device's own memory; streamed examples twice, for the next block's come early."""
         return self.needs.total - self.shared_bytes + (self.example_bytes if self.stream is not None else 0)
 
+    def begin(self) -> Carry:
+        """The state before the first round."""
+        return self.job.begin(self.num_kept)
+
+    def owners(self, plan: Plan) -> np.ndarray:
+        """The rows of kept state that a plan's clients have."""
+        return owners_of(plan, self.job.population.num_clients)
+
     def place(self) -> Placed | None:
         """The examples, if they live on the devices."""
         return None if self.stream else place(self.job.population, self.job.mesh)
@@ -117,8 +127,11 @@ class Program:
     def run(self, carry: Carry, placed: Placed, plan: Plan) -> tuple[Carry, Any, Any]:
         """(carry, client info, server info), not waited for; the carry that goes in is used up."""
         mesh = self.job.mesh
+        owner = plan.run * np.int32(self.job.population.num_clients) + plan.row
+        if self.job.state == "host":  # the carry holds this plan's clients only
+            owner = np.searchsorted(self.owners(plan), owner).astype(np.int32)
         flat = lambda part: part.reshape(*part.shape[:2], -1)
-        slots = Slots(flat(plan.row), flat(plan.run), flat(plan.steps), flat(plan.mask), plan.num_chunks)
+        slots = Slots(flat(plan.row), flat(plan.run), flat(owner), flat(plan.steps), flat(plan.mask), plan.num_chunks)
         scalars = (np.int32(plan.first_round), np.int32(plan.num_rounds))
         slots, scalars = jax.device_put(slots, by_client(mesh, axis=1)), jax.device_put(scalars, replicated(mesh))
         return run_block(carry, placed, slots, *scalars, self._keys, spec=self._spec, mesh=mesh)
@@ -140,7 +153,7 @@ class Program:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=here)
 
         numbers = slot(shape, np.int32)
-        return Slots(numbers, numbers, numbers, slot(shape, bool), slot(shape[:2], np.int32))
+        return Slots(numbers, numbers, numbers, numbers, slot(shape, bool), slot(shape[:2], np.int32))
 
     def client(self, num_steps: int, num_rows: int) -> jax.extend.core.ClosedJaxpr:
         """One client's round, from what it is sent to its addends, with these as static numbers.

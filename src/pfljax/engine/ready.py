@@ -9,6 +9,7 @@ from pfljax.data.memory import check_mapped
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.job import Job, make_job
+from pfljax.engine.keep import Kept, num_bytes
 from pfljax.engine.place import Placed
 from pfljax.engine.program import Program, clients_of
 from pfljax.engine.stream import Stream
@@ -20,6 +21,7 @@ from pfljax.types import Algorithm
 MAX_ROUNDS = 100  # a plan has room for as many, so that blocks of any length share one program
 SLACK = 0.25  # of rows, for rounds that need more than the first
 STREAMED_BYTES = 2**28  # of a block's examples on one device, more only if a single round needs more
+LENT_BYTES = 2**28  # of a block's client state on one device, where it lives on the host; the same
 
 
 def prepare(algorithm: Algorithm, population: Population, *, seed=0, width: Width = "auto", **arguments) -> Program:
@@ -41,13 +43,23 @@ def check_width(width: Width) -> None:
 
 def make_program(job: Job, width: int, why: str, max_rounds: int) -> Program:
     """The program of a width. A streamed one holds rows for about `STREAMED_BYTES`, and for one round at least."""
+    num_kept = _num_kept(job, max_rounds)
     if job.examples == "resident":
-        return Program(job, width, why, max_rounds)
+        return Program(job, width, why, max_rounds, num_kept)
     stream = Stream.of(job.population, job.mesh)
     one_round = stream.num_rows(clients_of(job.planner(width).block(0, 1, 1)))
     most = STREAMED_BYTES // max(1, stream.row_bytes)
     num_rows = min(max(most, _with_slack(one_round)), job.population.num_rows)
-    return Program(job, width, why, max_rounds, num_rows, stream)
+    return Program(job, width, why, max_rounds, num_kept, num_rows, stream)
+
+
+def _num_kept(job: Job, max_rounds: int) -> int:
+    """Rows of client state on the devices: all, or where it lives on the host as many as a block can need."""
+    if job.state == "device":
+        return job.num_kept
+    per_client = num_bytes(job.shapes(1).clients) // job.mesh.size  # padded to one client a device
+    most = max(LENT_BYTES * job.mesh.size // max(1, per_client), job.num_lanes)
+    return min(most, max_rounds * job.num_lanes, job.num_kept)
 
 
 def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
@@ -57,11 +69,12 @@ def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
     """
     make = lambda width, why: make_program(job, width, why, max_rounds)
     program = fit(make, job, width)
+    kept = Kept.fresh(job.shapes(job.num_kept).clients) if job.state == "host" else None
     while True:
         try:
-            feed = Feed(program, program.place())
+            feed = Feed(program, program.place(), kept)
             plan, placed = feed.block(0, 0)
-            carry, _, _ = jax.block_until_ready(program.run(job.begin(), placed, plan))
+            carry, _, _ = jax.block_until_ready(program.run(program.begin(), placed, plan))
             return carry, feed
         except jax.errors.JaxRuntimeError as error:
             if not is_exhausted(error):
@@ -82,10 +95,11 @@ def _with_slack(num_rows: int) -> int:
 
 @dataclass
 class Feed:
-    """Plans, and the examples that they need. placed: all examples, or None if each block brings its own."""
+    """Plans, and what they need. placed: all examples, or None if each block brings its own; kept: so for state."""
 
     program: Program
     placed: Placed | None
+    kept: Kept | None
 
     def block(self, first_round: int, num_rounds: int) -> tuple[Plan, Placed]:
         """The plan of at most `num_rounds` rounds, fewer if their examples are too many, and those examples.
@@ -93,6 +107,8 @@ class Feed:
         Raises PflError if a memory-mapped file has shrunk.
         """
         plan = self.program.plan(first_round, num_rounds)
+        while self.kept and len(self.program.owners(plan)) > self.program.num_kept:  # never of a single round
+            plan = self.program.plan(first_round, plan.num_rounds // 2)
         if self.placed is not None:
             for name, array in self.program.job.population.arrays.items():
                 check_mapped(name, array)
@@ -109,3 +125,15 @@ class Feed:
                     f"round {first_round}: expected its examples to fit, got {trouble}; use fewer clients a round"
                 )
         return plan, self.program.gather(plan)
+
+    def lend(self, carry: Carry, plan: Plan) -> Carry:
+        """The carry with the state of the plan's clients, where it lives on the host."""
+        if self.kept is None:
+            return carry
+        padded = -(-self.program.num_kept // self.program.mesh.size) * self.program.mesh.size
+        return carry._replace(clients=self.kept.lend(self.program.owners(plan), padded, self.program.mesh))
+
+    def take_back(self, carry: Carry, plan: Plan) -> None:
+        """Stores what has become of that state."""
+        if self.kept is not None:
+            self.kept.take_back(self.program.owners(plan), carry.clients)

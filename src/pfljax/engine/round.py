@@ -37,7 +37,6 @@ class Spec(NamedTuple):
     num_devices: int
     width: int
     num_runs: int
-    num_clients: int
     cohort: int
     on_nonfinite: OnNonfinite
     reduction: aggregate.Kind
@@ -60,10 +59,11 @@ class Clients(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar."""
+    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar. owner: the row of kept state."""
 
     row: Array
     run: Array
+    owner: Array
     steps: Array
     mask: Array
     num_chunks: Array
@@ -77,7 +77,7 @@ def run_round(
     servers: [run, ...]; key: [run]. `is_good` is False when the run is to stop: an update was not finite (unless such
     are dropped), or the server's own step was not. Then nothing of that run has moved.
     """
-    owner = jnp.reshape(slots.run * spec.num_clients + slots.row, -1)
+    owner = jnp.reshape(slots.owner, -1)
     mine = fetch(clients, owner, spec.num_devices)
     before, finite = servers, jnp.ones(slots.row.shape, bool)
     mask = jnp.asarray(slots.mask)
@@ -90,7 +90,7 @@ def run_round(
         total = sum_over_devices(total, spec.num_devices)
         if spec.on_nonfinite == "drop":
             finite = finite & info["finite"]
-        seen = individuals(each, now, now.mask & finite, spec.num_runs, spec.cohort, spec.num_devices)
+        seen = individuals(each, slots, now.mask & finite, spec.num_runs, spec.cohort, spec.num_devices)
         step = _server_step(spec, server_step, like, round)
         servers, server_info, is_good = each_run(step, spec.num_runs)(servers, key_pass, total, seen, is_good)
         finite_so_far = infos.get("finite", True) & info["finite"]

@@ -133,7 +133,7 @@ def _measured(make: Make, job: Job, most: int) -> Program:
 
 def _seconds_a_client(program: Program) -> float:
     """The median time of a round after the first, divided by its clients."""
-    plan, carry = program.plan(0, 1), program.job.begin()
+    plan, carry = program.plan(0, 1), program.begin()
     placed = program.place() or program.gather(plan)
     taken = []
     for _ in range(REPEATS + 1):

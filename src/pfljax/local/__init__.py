@@ -7,6 +7,7 @@ from pfljax.local.gradient import Gradient, affine, all_rows_loss, gradient, pro
 from pfljax.local.implicit import implicit_gradient, rates_gradient
 from pfljax.local.meta import Order, meta_gradient
 from pfljax.local.paths import join, other, split, subset
+from pfljax.local.stateless import stateless
 from pfljax.local.work import Work, full_loss, full_pass
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "sgd",
     "shared_start",
     "split",
+    "stateless",
     "stay",
     "subset",
     "weight",

@@ -73,13 +73,14 @@ def gradient(model: Model, batch: int | None) -> Gradient:
     return on_all if batch is None else on_batch
 
 
-def affine(base: Gradient, *, pull=None, anchor: Tree = None, shift: Tree = None) -> Gradient:
+def affine(base: Gradient, *, pull: jax.Array | None = None, anchor: Tree = None, shift: Tree = None) -> Gradient:
     """base + pull * (w - anchor) + shift: every drift correction has this form. anchor, shift: trees like params."""
 
     def corrected(key, step, vars, sent, shard):
         loss, grads, stats = base(key, step, vars, sent, shard)
         if pull is not None:
-            add = lambda g, w, a: g + pull.astype(w.dtype) * (w - a)
+            strength = pull
+            add = lambda g, w, a: g + strength.astype(w.dtype) * (w - a)
             grads = jax.tree.map(add, grads, vars.params, anchor)
         if shift is not None:
             grads = jax.tree.map(jnp.add, grads, shift)

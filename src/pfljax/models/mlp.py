@@ -48,5 +48,5 @@ def mlp(population: Population, hidden: Sequence[int] = (128,), activation=jax.n
         losses.cross_entropy(),
         {"accuracy": losses.accuracy(), "loss": losses.averaged(losses.cross_entropy())},
         inputs=lambda batch: (batch["x"].astype(jnp.float32) * scale,),
-        features=sizes[-2:],
+        features=(sizes[-2], sizes[-1]),
     )

@@ -225,6 +225,8 @@ class EngineConfig:
     """Sum floats, or integers that give the same bits on any number of devices (at one width)."""
     examples: Literal["auto", "resident", "streamed"] = "auto"
     """Keep examples on the devices, bring each block's along, or stream only what does not fit."""
+    state: Literal["auto", "device", "host"] = "auto"
+    """Keep what clients remember on the devices, on the host, or on the host only what does not fit."""
 
     def __post_init__(self):
         for name in ("width", "devices"):

@@ -69,7 +69,7 @@ class Estimate:
 def estimate(program: Program, name: str) -> Estimate:
     """Compiles a program and asks it, its plan and its jaxpr what a round takes."""
     job, mesh, needs = program.job, program.mesh, program.needs
-    carry = job.shapes()
+    carry = job.shapes(program.num_kept)
     planned = round_operations(program, program.plan(0, ROUNDS))
     server, clients = num_bytes(carry.servers), num_bytes(carry.clients) // mesh.size
     examples = program.example_bytes

@@ -137,6 +137,7 @@ def how(config: RunConfig) -> dict[str, Any]:
         "devices": engine.devices,
         "reduction": engine.reduction,
         "examples": engine.examples,
+        "state": engine.state,
     }
 
 

@@ -1,0 +1,102 @@
+"""Every algorithm's round beside the gradients in it: what the method itself costs, in time and in bytes.
+
+    python benchmarks/algorithms.py [--names fedavg scaffold ...] [--cohort 32] [--repeats 5] [--out DIR]
+
+An MLP 784-200-200-62 on 100 uint8 images a client, batches of 20, one epoch. "bare" is the time of one gradient of a
+batch and its step: the difference between FedAvg of ten epochs and of five, divided by the steps between them. A
+round's ratio is its time over (gradient evaluations a round / devices) * bare; gradient evaluations are `cost`, in
+batches, in which a forward pass counts a third. Bytes are those of one client and one round, kept ones between rounds.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+from pathlib import Path
+
+import jax
+from round_time import population
+
+import pfljax as pfl
+from pfljax.engine.memory import said
+from pfljax.engine.traffic import traffic
+from pfljax.errors import PflError
+from pfljax.run.catalog import made
+
+CLIENTS, ROWS, BATCH = 200, 100, 20
+ROUNDS = 4  # a block
+OTHER = {"afl": {}, "l2gd": {}}  # they take one step on all rows, whatever the others take
+HEAD = """\
+| algorithm | gradients a round | ms a round | ratio | compile s | down | up | kept |
+|---|---:|---:|---:|---:|---:|---:|---:|"""
+
+
+def timed(algorithm, people, cohort: int, repeats: int) -> tuple[list[float], float]:
+    """(seconds a round of each block after the first, seconds of compilation)."""
+    blocks = pfl.rounds(algorithm, people, cohort=cohort, rounds=ROUNDS * (repeats + 1), block=ROUNDS, unseen=0.0)
+    first, *rest = blocks
+    return [block.seconds / ROUNDS for block in rest], first.compile_seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--names", nargs="+", choices=pfl.algorithms.__all__, default=pfl.algorithms.__all__)
+    parser.add_argument("--cohort", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="where to write results.json and results.md")
+    options = parser.parse_args()
+    people = population(CLIENTS)
+    model = pfl.models.mlp(people, (200, 200))
+    num_devices = jax.device_count()
+    print(f"jax {jax.__version__}, Python {platform.python_version()}, {num_devices} {jax.default_backend()} devices")
+
+    epochs = lambda num: pfl.algorithms.fedavg(model, epochs=num, batch=BATCH)
+    five, ten = (timed(epochs(num), people, options.cohort, options.repeats)[0] for num in (5, 10))
+    steps = 5 * options.cohort * -(-ROWS // BATCH) / num_devices
+    bare = (statistics.median(ten) - statistics.median(five)) / steps
+    print(f"bare: {1e6 * bare:.1f} us a gradient on one device\n\n{HEAD}")
+
+    rows = []
+    for name in options.names:
+        try:
+            algorithm = made(name, model, **OTHER.get(name, {"epochs": 1, "batch": BATCH}))
+            moves = traffic(algorithm, people)
+        except PflError as error:
+            print(f"| {name} | {error} |")
+            rows.append({"name": name, "refused": str(error)})
+            continue
+        seconds, compiling = timed(algorithm, people, options.cohort, options.repeats)
+        gradients = float(algorithm.cost(people.sizes("train"))[: options.cohort].sum())
+        middle = statistics.median(seconds)
+        row = {
+            "name": name,
+            "gradients": gradients,
+            "ms": 1e3 * middle,
+            "spread_ms": [1e3 * min(seconds), 1e3 * max(seconds)],
+            "ratio": middle / (gradients / num_devices * bare),
+            "compile_seconds": compiling,
+            "download": moves.download,
+            "upload": moves.upload,
+            "kept": moves.kept,
+        }
+        rows.append(row)
+        print(line(row), flush=True)
+    if options.out:
+        options.out.mkdir(parents=True, exist_ok=True)
+        facts = {"jax": jax.__version__, "devices": num_devices, "cohort": options.cohort, "bare_seconds": bare}
+        (options.out / "results.json").write_text(json.dumps(facts | {"algorithms": rows}, indent=1) + "\n")
+        shown = [line(row) for row in rows if "ms" in row]
+        (options.out / "results.md").write_text("\n".join([HEAD, *shown]) + "\n")
+
+
+def line(row: dict) -> str:
+    sizes = " | ".join(said(row[name]) for name in ("download", "upload", "kept"))
+    return (
+        f"| {row['name']} | {row['gradients']:,.0f} | {row['ms']:.1f} | {row['ratio']:.2f} "
+        f"| {row['compile_seconds']:.1f} | {sizes} |"
+    )
+
+
+if __name__ == "__main__":
+    pfl.use_cores()
+    main()
