@@ -111,6 +111,16 @@ class Program:
         """The state before the first round."""
         return self.job.begin(self.num_kept)
 
+    @cached_property
+    def keeps(self) -> bool:
+        """Whether clients keep anything."""
+        return bool(jax.tree.leaves(self.job.shapes(1).clients))
+
+    def _owner(self, plan: Plan) -> np.ndarray:
+        """Every slot's row of kept state. Where state lives on the host, the carry holds this plan's clients only."""
+        owner = plan.run * np.int32(self.job.population.num_clients) + plan.row
+        return np.searchsorted(self.owners(plan), owner).astype(np.int32) if self.job.state == "host" else owner
+
     def owners(self, plan: Plan) -> np.ndarray:
         """The rows of kept state that a plan's clients have."""
         return owners_of(plan, self.job.population.num_clients)
@@ -127,11 +137,9 @@ class Program:
     def run(self, carry: Carry, placed: Placed, plan: Plan) -> tuple[Carry, Any, Any]:
         """(carry, client info, server info), not waited for; the carry that goes in is used up."""
         mesh = self.job.mesh
-        owner = plan.run * np.int32(self.job.population.num_clients) + plan.row
-        if self.job.state == "host":  # the carry holds this plan's clients only
-            owner = np.searchsorted(self.owners(plan), owner).astype(np.int32)
         flat = lambda part: part.reshape(*part.shape[:2], -1)
-        slots = Slots(flat(plan.row), flat(plan.run), flat(owner), flat(plan.steps), flat(plan.mask), plan.num_chunks)
+        owner = flat(self._owner(plan)) if self.keeps else ()
+        slots = Slots(flat(plan.row), flat(plan.run), owner, flat(plan.steps), flat(plan.mask), plan.num_chunks)
         scalars = (np.int32(plan.first_round), np.int32(plan.num_rounds))
         slots, scalars = jax.device_put(slots, by_client(mesh, axis=1)), jax.device_put(scalars, replicated(mesh))
         return run_block(carry, placed, slots, *scalars, self._keys, spec=self._spec, mesh=mesh)
@@ -153,7 +161,9 @@ class Program:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=here)
 
         numbers = slot(shape, np.int32)
-        return Slots(numbers, numbers, numbers, numbers, slot(shape, bool), slot(shape[:2], np.int32))
+        return Slots(
+            numbers, numbers, numbers if self.keeps else (), numbers, slot(shape, bool), slot(shape[:2], np.int32)
+        )
 
     def client(self, num_steps: int, num_rows: int) -> jax.extend.core.ClosedJaxpr:
         """One client's round, from what it is sent to its addends, with these as static numbers.

@@ -8,7 +8,7 @@ Several runs of a sweep share the round: servers are [run, ...], a lane says who
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -59,11 +59,11 @@ class Clients(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar. owner: the row of kept state."""
+    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar. owner: rows of kept state, () if none."""
 
     row: Array
     run: Array
-    owner: Array
+    owner: Any
     steps: Array
     mask: Array
     num_chunks: Array
@@ -77,7 +77,7 @@ def run_round(
     servers: [run, ...]; key: [run]. `is_good` is False when the run is to stop: an update was not finite (unless such
     are dropped), or the server's own step was not. Then nothing of that run has moved.
     """
-    owner = jnp.reshape(slots.owner, -1)
+    owner = jax.tree.map(jnp.ravel, slots.owner)
     mine = fetch(clients, owner, spec.num_devices)
     before, finite = servers, jnp.ones(slots.row.shape, bool)
     mask = jnp.asarray(slots.mask)

@@ -15,7 +15,8 @@ def stateless(algorithm: Algorithm) -> Algorithm:
         raise PflError(
             f"{algorithm.name}: expected a method of one pass, got {len(algorithm.passes)}; it keeps nothing"
         )
-    (client, server), (start, step) = algorithm.passes[0], algorithm.personal
+    client, server = next(iter(algorithm.passes))
+    start, step = algorithm.personal
 
     def forgetful(key, sent, mine, shard):
         upload, _, info = client(key, sent, algorithm.init_client(keys.use(key, "init"), sent), shard)
