@@ -42,9 +42,9 @@ def test_three_rounds(option):
     away = lambda **rule: np.abs(theirs(**rule)[0] - ours.w).max()
     assert away(sign=-1) > 1e-3
     assert away(divisor=lambda clients: ours.cohorts.shape[1]) > 1e-3  # 1/|S| for 1/N
-    # What converges with the right sign runs away with the wrong one.
+    # What converges with the right sign ends elsewhere with the wrong one, and runs away under option II.
     everybody = np.tile(np.arange(len(ours.clients)), (300, 1))
     best = np.linalg.solve(sum(k.a for k in ours.clients), sum(k.a @ k.c for k in ours.clients))
     right, wrong = (scaffold(ours.clients, everybody, ours.start, option, sign)[0] for sign in (1, -1))
     assert np.abs(right - best).max() < 1e-6
-    assert np.abs(wrong - best).max() > 1e3
+    assert np.abs(wrong - best).max() > (1e3 if option == "difference" else 0.1)
