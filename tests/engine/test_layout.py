@@ -32,9 +32,11 @@ def expected(zoo):
 
 
 GRID = [(devices, width, block) for devices in (1, 2, 8) for width in (1, 3, COHORT) for block in (1, ROUNDS)]
+FAST = ("fedavg", "ditto")
+NAMES = [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in REPRESENTATIVES]
 
 
-@pytest.mark.parametrize("name", REPRESENTATIVES)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(("devices", "width", "block"), GRID)
 def test_every_layout_gives_the_reference(zoo, expected, name, devices, width, block):
     population, algorithms = zoo

@@ -43,9 +43,11 @@ def ifca(
 
     def init(key, vars, census, hyper):
         fresh = (model.init(keys.at(keys.use(key, "cluster"), index)) for index in range(1, num))
-        every = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(starts or (vars, *fresh)))
+        each = starts or (vars, *fresh)
+        stacked = lambda trees: jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+        every, opt_state = stacked(each), stacked([server_opt.init(one.params) for one in each])
         server = base.init(key, vars, census, hyper)
-        return server._replace(vars=_pick(every, 0), opt_state=lax.map(server_opt.init, every.params), extra=every)
+        return server._replace(vars=_pick(every, 0), opt_state=opt_state, extra=every)
 
     def choose(sent, shard):
         return jnp.argmin(lax.map(lambda vars: all_rows(vars, shard.train), sent.extra))

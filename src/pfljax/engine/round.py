@@ -59,7 +59,7 @@ class Clients(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar. owner: rows of kept state, () if none."""
+    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar. owner: rows of kept state or ()."""
 
     row: Array
     run: Array
