@@ -21,7 +21,7 @@ def test_clusters_are_matched_to_the_truth():
 
 @pytest.mark.slow
 def test_separated_clusters_are_recovered():
-    """sigma = 0.1, r = 1, in a tenth of the paper's rows and dimensions, which keeps their ratios, and in 200 rounds."""
+    """sigma = 0.1, r = 1, in a tenth of the rows and dimensions, which keeps their ratios, and 200 rounds."""
     found = script.distances(script.mixture(0.1, 1.0, seed=0, shrink=10), num_rounds=200)
     assert script.is_success(found, 0.1)
     assert found.min() > 0.04  # what 500 rows a cluster leave of 100 coefficients: sigma sqrt(100 / 399) = 0.05
