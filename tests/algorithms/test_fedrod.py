@@ -74,6 +74,7 @@ def test_who_predicts_how(population, model, result):
         np.testing.assert_allclose(np.asarray(predict(own)), expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_statistics_are_shared(population):
     """Running statistics belong to the generic model: averaged, and no client's own."""
     algorithm = pfl.algorithms.fedrod(batch_norm_model(population), optax.sgd(0.1), STRONG, batch=8)

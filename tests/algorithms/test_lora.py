@@ -88,6 +88,7 @@ def test_a_shared_on_a_fixed_base(population, model, trained):
         assert not np.asarray(each["b"]).any()
 
 
+@pytest.mark.slow
 def test_statistics_belong_to_the_base(population):
     algorithm = pfl.algorithms.lora(batch_norm_model(population), rank=1, **WORK)
     result = run(algorithm, population, rounds=1)
