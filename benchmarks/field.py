@@ -164,6 +164,7 @@ def main() -> None:
                 f"jax {jax.__version__}, Python {platform.python_version()}, {jax.device_count()} CPU devices"
             )
             options.out.write_text(json.dumps(book, indent=1, sort_keys=True) + "\n")
+            jax.clear_caches()  # programs map memory, of which a process gets only so many pieces
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ Papers, files, lengths and bytes are read off the code (pfljax.run.catalog), res
 """
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -52,10 +53,15 @@ for a method, and few rounds are run: this says how methods behave out of the bo
 
 
 def tests_of(entry: Entry) -> str:
-    """The test files that are named after the method or its file."""
+    """The test files that are named after the method or its file; without any, those that make it."""
     stems = sorted({entry.name, Path(entry.file).stem})
     paths = [f"tests/{folder}/test_{stem}.py" for folder in ("papers", "algorithms") for stem in stems]
-    return ", ".join(f"`{path}`" for path in paths if (ROOT / path).exists())
+    found = [path for path in paths if (ROOT / path).exists()]
+    if not found:
+        made = re.compile(rf"\balgorithms\.{entry.name}\b|\bA\.{entry.name}\b")
+        every = sorted(path for folder in ("papers", "algorithms") for path in (ROOT / "tests" / folder).glob("*.py"))
+        found = [str(path.relative_to(ROOT)) for path in every if made.search(path.read_text())]
+    return ", ".join(f"`{path}`" for path in found)
 
 
 def moves(entries: list[Entry], params: int) -> str:

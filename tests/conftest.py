@@ -18,10 +18,10 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="pfljax-tests-")  # the user's own cache stays as it is
 jax.devices()  # the devices are up: no test can change their number any more
 
-MANY_MAPS = 20_000  # of memory by one process; the kernel allows 65,530, and XLA dies where it gets no more
+MANY_MAPS = 30_000  # of memory by one process; the kernel allows 65,530, and XLA dies where it gets no more
 
 
-@pytest.fixture(autouse=True, scope="module")
+@pytest.fixture(autouse=True)
 def room_for_programs():
     """Lets go of compiled programs now and then: each maps memory, and a suite compiles thousands."""
     yield

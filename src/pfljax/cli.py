@@ -184,11 +184,7 @@ def _list_algorithms() -> int:
         table.add_column(title, justify="right" if title in ("down", "up", "kept") else "left")
     for entry in catalog(models.char_lm(population), population):
         moves = entry.traffic
-        facts = (
-            ["-"] * 3 + [entry.why]
-            if moves is None
-            else [said(moves.download), said(moves.upload), said(moves.kept), moves.sees]
-        )
-        table.add_row(entry.name, *facts, entry.paper)
+        facts = ["-"] * 4 if moves is None else [said(moves.download), said(moves.upload), said(moves.kept), moves.sees]
+        table.add_row(entry.name, *facts, entry.why or entry.paper)
     Console(width=None if sys.stdout.isatty() else 2 * SCREEN).print(table)
     return 0

@@ -25,7 +25,9 @@ class Mixture(NamedTuple):
 def afl(
     model: Model, *, lr: float = 0.1, mixture_lr: float = 0.1, batch: int | None = None, steps: int = 1
 ) -> Algorithm:
-    """The model in use is the average of every round's, the start left out. mixture_lr = 0: a uniform mixture.
+    """Every client's model is the average of all rounds', the start left out; `result.vars` is the last one.
+
+    mixture_lr: the rate of lambda; at 0 the mixture stays uniform.
 
     steps, batch: one step on all rows is the paper's; more are FedAvg's local work. Everybody's loss moves lambda, so
     ask all seen clients in each round for the paper's algorithm; a smaller cohort moves its own entries only. Raises

@@ -21,8 +21,8 @@ def fedexp(
     weighting: local.Weighting = "uniform",
     **local_work,
 ) -> Algorithm:
-    """FedAvg with a server rate from how much the clients' changes disagree. The model in use is the mean of the last
-    two (section 4); the next round starts from the last one. epochs, steps, batch: as in `fedavg`.
+    """FedAvg with a server rate from how much the clients' changes disagree. Every client's model is the mean of
+    the last two (section 4); `result.vars` is the last one, from which the next round starts. Others: `fedavg`.
 
     Raises PflError for a negative eps.
     """

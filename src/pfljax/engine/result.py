@@ -18,7 +18,7 @@ from pfljax.types import Algorithm, Census, Personal, Tree, Vars
 class Result:
     """The state after the last round.
 
-    server: the algorithm's server state; clients: kept client state, [client, ...]
+    server: the algorithm's server state; clients: kept client state, [client, ...], padded to the devices
     records: one dict a round (round, clients, loss, ...); population: the one it was trained on
     width, examples: how it was run, and is evaluated; diverged: why a run of a sweep stopped early, if it did
     """
