@@ -65,6 +65,7 @@ def test_only_adaptive_parameters_are_kept_and_blended(population, learned):
         np.testing.assert_allclose(np.asarray(own["head"][name]), mine + (new - mine) * w, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weights_of_zero_are_local_training(population, model):
     algorithm = pfl.algorithms.fedala(model, optax.sgd(0.1), adaptive="*", weight_lr=0.0, **WORK)
     closed = algorithm._replace(

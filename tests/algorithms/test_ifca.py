@@ -117,6 +117,7 @@ def test_separated_clients_are_told_apart_and_learned():
             np.testing.assert_array_equal(own[i], np.asarray(result.server.extra.params["w"])[cluster])
 
 
+@pytest.mark.slow
 def test_unseen_clients_choose_too(population, model):
     result = run(pfl.algorithms.ifca(model, clusters=2, **WORK), population, unseen=0.3)
     losses = []

@@ -108,6 +108,7 @@ def test_brute_force_agrees(population, model, made, lam, neighbours, scale):
             assert np.abs(other - expected).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_engine_makes_the_same_store(population, made):
     result = made(neighbours=3)
     rows = population.client("c2", "test")

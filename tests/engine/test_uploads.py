@@ -122,6 +122,7 @@ def test_ordered_sums_give_the_same_bits_by_slot(population, algorithm, expected
     close(one, expected, 1e-5)
 
 
+@pytest.mark.slow
 def test_streamed_examples_give_the_same_bits(population, algorithm):
     run = lambda examples: pfl.simulate(algorithm, population, devices=2, width=2, examples=examples, **ARGUMENTS)
     same_bits(run("streamed").server, run("resident").server)
@@ -178,6 +179,7 @@ def test_only_individuals_are_gathered(population, algorithm):
     assert (by_client["all-reduce"], deep) == (1, 0)
 
 
+@pytest.mark.slow
 def test_another_order_of_clients_would_be_seen(population, expected, monkeypatch):
     """The control: individuals in the order of lanes instead of rows."""
     real = engine_round.individuals

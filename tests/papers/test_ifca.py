@@ -33,7 +33,7 @@ def ifca(clients, cohorts, starts, weighting, share_of=lambda own, cohort: own):
     return clusters, chosen
 
 
-@pytest.mark.parametrize("weighting", ["examples", "uniform"])
+@pytest.mark.parametrize("weighting", ["examples", pytest.param("uniform", marks=pytest.mark.slow)])
 def test_three_rounds(weighting):
     starts = [Vars({"w": start}) for start in STARTS]
     algorithm = pfl.algorithms.ifca(
