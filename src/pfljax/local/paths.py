@@ -79,8 +79,17 @@ def keep(tree: Tree, pattern: str | None) -> Tree:
 
 
 def subset(optimizer: optax.GradientTransformation, pattern: str | None) -> optax.GradientTransformation:
-    """The optimizer on the leaves that match; the others stay exactly where they are. None is all leaves."""
+    """The optimizer on the leaves that match; the others stay exactly where they are. None is all leaves.
+
+    Raises PflError if none matches, but for "!*". A subset within another one is not checked: it sees a part only.
+    """
     if pattern is None:
         return optimizer
-    labels = lambda params: jax.tree.map(lambda kept: "move" if kept else "stay", _matches(params, pattern))
+
+    def labels(params):
+        is_masked = lambda x: isinstance(x, optax.MaskedNode)
+        is_part = any(map(is_masked, jax.tree.leaves(params, is_leaf=is_masked)))
+        chosen = _matches(params, pattern) if is_part or pattern == "!*" else mask(params, pattern)
+        return jax.tree.map(lambda kept: "move" if kept else "stay", chosen)
+
     return optax.partition({"move": optimizer, "stay": optax.set_to_zero()}, labels)

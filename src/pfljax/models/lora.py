@@ -17,13 +17,20 @@ def with_adapters(model: Model, rank: int = 4, kernels: str = "*kernel") -> Mode
     """
     whole("rank", rank)
 
-    def apply(vars: Vars, batch, key, train):
+    def merged(vars: Vars) -> Vars:
         base, adapter = vars.params["base"], vars.params["adapter"]
         changed = lambda path, w: w + adapter[name]["a"] @ adapter[name]["b"] if (name := _name(path)) in adapter else w
-        merged = jax.tree_util.tree_map_with_path(changed, base)
-        return model.apply(Vars(merged, vars.stats), batch, key, train)
+        return Vars(jax.tree_util.tree_map_with_path(changed, base), vars.stats)
 
-    return model._replace(init=lambda key: wrapped(model.init(key), rank, kernels, key), apply=apply)
+    features = model.features
+    if features is not None:
+        plain = features.apply
+        features = features._replace(apply=lambda vars, *rest: plain(merged(vars), *rest))
+    return model._replace(
+        init=lambda key: wrapped(model.init(key), rank, kernels, key),
+        apply=lambda vars, *rest: model.apply(merged(vars), *rest),
+        features=features,
+    )
 
 
 def wrapped(vars: Vars, rank: int = 4, kernels: str = "*kernel", key: Key | None = None) -> Vars:
