@@ -3,8 +3,8 @@
     python scripts/algorithms_page.py            docs/algorithms.md anew
     python scripts/algorithms_page.py --check    fails if it is not what this script writes
 
-Papers, files, lengths and bytes are read off the code (pfljax.run.catalog), results from docs/field.json
-(benchmarks/field.py), rounds from docs/algorithms.json (benchmarks/algorithms.py), tests from the folders of that name.
+Papers, files, lengths and bytes are read off the code (pfljax.run.catalog), tests from the folders of that name, and
+results from docs/field.json, once benchmarks/field.py has made it.
 """
 
 import json

@@ -89,7 +89,7 @@ def test_any_layout_gives_what_the_reference_gives(name, population):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", (*REPRESENTATIVES, "scaffold", "ifca", "pfedhn", "fedrep", "apfl"))
+@pytest.mark.parametrize("name", [*REPRESENTATIVES, "scaffold", "ifca", "pfedhn", "fedrep", "apfl"])
 def test_jit_is_no_jit(name, population):
     """The reference, run op by op without any compilation, gives what the compiled engine gives."""
     algorithm = ALGORITHMS[name](tiny_model(population))
