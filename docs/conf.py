@@ -15,6 +15,8 @@ autodoc_member_order = "bysource"
 def as_plain_text(app, what, name, obj, options, lines):
     """Docstrings are plain text with aligned columns: the first line stands, the rest is shown as written."""
     rest = list(lines[1:])
+    if lines:
+        lines[0] = lines[0].replace("|", r"\|").replace("*", r"\*")  # a norm or a product, no markup
     lines[1:] = ["", "::", "", *(f"    {line}" for line in rest), ""] if any(rest) else []
 
 
