@@ -24,6 +24,7 @@ def model(population):
     return tiny_model(population)
 
 
+@pytest.mark.slow
 def test_fedrep_is_fedalt_with_its_head_personal(population, model):
     rep = run(pfl.algorithms.fedrep(model, STRONG, head_passes=3, **WORK), population)
     alt = run(pfl.algorithms.fedalt(model, STRONG, shared="body/*", personal_passes=3, **WORK), population)

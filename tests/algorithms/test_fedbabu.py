@@ -23,6 +23,7 @@ def model(population):
     return tiny_model(population)
 
 
+@pytest.mark.slow
 def test_the_head_never_moves_and_all_of_it_is_finetuned(population, model):
     with jax.numpy_dtype_promotion("standard"):  # optax.adamw asks for it
         algorithm = pfl.algorithms.fedbabu(model, server_opt=STRONG, personal_opt=optax.sgd(0.1), **WORK)

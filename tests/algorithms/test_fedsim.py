@@ -59,12 +59,14 @@ def first(population, model):
 # ---- special cases ----
 
 
+@pytest.mark.slow
 def test_sharing_all_is_fedavg(population, model):
     shared = run(pfl.algorithms.fedsim(model, shared="*", **WORK), population)
     np.testing.assert_array_equal(bits(shared.vars), bits(run(pfl.algorithms.fedavg(model, **WORK), population).vars))
     assert not jax.tree.leaves(shared.clients)
 
 
+@pytest.mark.slow
 def test_sharing_nothing_is_local_training(population, model):
     shared = run(pfl.algorithms.fedsim(model, server_opt=STRONG, shared="!*", **WORK), population)
     alone = run(pfl.algorithms.local_only(model, **WORK), population)
@@ -77,6 +79,7 @@ def test_fedper_is_fedsim_without_the_head(population, model, fedper):
     np.testing.assert_array_equal(bits((fedper.vars, fedper.clients)), bits((other_name.vars, other_name.clients)))
 
 
+@pytest.mark.slow
 def test_lg_fedavg_is_fedper_of_the_other_part(population, model):
     lg = run(pfl.algorithms.lg_fedavg(model, **WORK), population)
     per = run(pfl.algorithms.fedper(model, shared=other("body/*"), **WORK), population)

@@ -29,8 +29,7 @@ def share(
     The server holds the others as they were at the start: what a client without kept ones begins with. Adaptation
     moves a client's own parameters only.
     """
-    server_opt = local.subset(optax.sgd(1.0) if server_opt is None else server_opt, shared)
-    base = fedavg(model, None, server_opt, weighting=weighting, **local_work)
+    base = fedavg(model, None, server_optimizer(server_opt, shared), weighting=weighting, **local_work)
     own_opt = lambda sent: local.subset(local.resolve(personal_opt, sent), local.other(shared))
 
     def init_client(key: Key, sent: Sent):
@@ -46,6 +45,17 @@ def share(
         passes=((client, server_step(base)),),
         personal=local.finetune(personal_gradient, own_opt, begin=lambda sent, mine: local.join(mine, sent.vars)),
     )
+
+
+def server_optimizer(given: optax.GradientTransformation | None, shared: str) -> optax.GradientTransformation:
+    """The given one, or sgd(1.0), on the shared part; PflError for a pattern that `local.split` refuses."""
+    part = local.subset(optax.sgd(1.0) if given is None else given, shared)
+
+    def init(params):
+        local.split(Vars(params), shared)
+        return part.init(params)
+
+    return optax.GradientTransformation(init, part.update)
 
 
 def server_step(base: Algorithm) -> Callable:

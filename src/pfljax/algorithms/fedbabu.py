@@ -6,7 +6,7 @@ Algorithm 1: the head stays at its random start for the whole training; only the
 import optax
 
 from pfljax import local
-from pfljax.algorithms._shared import server_step
+from pfljax.algorithms._shared import server_optimizer, server_step
 from pfljax.algorithms.fedavg import fedavg
 from pfljax.types import Algorithm, Model
 
@@ -29,8 +29,7 @@ def fedbabu(
     """
     gradient, client_opt = local.gradient(model, batch), local.optimizer(client_opt)
     personal_opt = client_opt if personal_opt is None else personal_opt
-    server_opt = local.subset(optax.sgd(1.0) if server_opt is None else server_opt, shared)
-    base = fedavg(model, None, server_opt, batch=batch, weighting=weighting, **local_work)
+    base = fedavg(model, None, server_optimizer(server_opt, shared), batch=batch, weighting=weighting, **local_work)
     body_opt = lambda sent: local.subset(local.resolve(client_opt, sent), shared)
 
     def client(key, sent, mine, shard):

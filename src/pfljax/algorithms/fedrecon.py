@@ -8,7 +8,7 @@ from dataclasses import replace
 import optax
 
 from pfljax import keys, local
-from pfljax.algorithms._shared import server_step
+from pfljax.algorithms._shared import server_optimizer, server_step
 from pfljax.algorithms.fedavg import fedavg
 from pfljax.errors import whole
 from pfljax.types import Algorithm, Model
@@ -36,8 +36,7 @@ def fedrecon(
     gradient = local.gradient(model, batch)
     part = lambda opt, pattern: lambda sent: local.subset(local.resolve(local.optimizer(opt), sent), pattern)
     own_opt, common_opt = part(recon_opt, local.other(shared)), part(client_opt, shared)
-    server_opt = local.subset(optax.sgd(1.0) if server_opt is None else server_opt, shared)
-    base = fedavg(model, None, server_opt, batch=batch, weighting=weighting, **local_work)
+    base = fedavg(model, None, server_optimizer(server_opt, shared), batch=batch, weighting=weighting, **local_work)
 
     def client(key, sent, mine, shard):
         support, query = (replace(shard, train=shard.train.part(index, 2)) for index in range(2))
