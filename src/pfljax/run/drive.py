@@ -11,6 +11,7 @@ from pfljax.run import figures
 from pfljax.run.compiling import compile_time
 from pfljax.run.config import RunConfig
 from pfljax.run.folder import Folder, Status, choose
+from pfljax.run.interrupts import interrupts
 from pfljax.run.job import Event, Finished, Ready, Started, Trained, job
 from pfljax.run.progress import Display
 from pfljax.run.report import verdict
@@ -40,10 +41,11 @@ def drive(config: RunConfig, display: Display, begin: float) -> Report:
     run = _Run(path, config, begin)
     with compile_time() as compiled:
         try:
-            with display:
+            with display, interrupts() as check:
                 for event in job(config):
                     run.take(event)
                     display.show(event)
+                    check()
         except Diverged as error:
             return run.end("diverged", compiled.seconds, f"{run.phase}: {error}")
         except KeyboardInterrupt:
