@@ -56,6 +56,7 @@ def test_the_ends_of_alpha(population, model, fedavg, alpha):
     np.testing.assert_array_equal(closed.bits(own), closed.bits(mine))
 
 
+@pytest.mark.slow
 def test_alpha_one_is_local_training(population, model):
     """With a server that stands still, for everybody begins where it stands."""
     still = {"server_opt": optax.sgd(0.0)}
@@ -87,6 +88,7 @@ def test_alpha_descends_the_mixtures_loss():
     np.testing.assert_allclose(found, alpha - rate * slope, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hidden", "is_linear"), [((), True), ((5,), False)])
 def test_parameters_are_mixed_not_outputs(population, hidden, is_linear):
     """Mixing outputs is the same for a linear model only."""

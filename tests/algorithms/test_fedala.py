@@ -36,6 +36,7 @@ def learned(population, model):
     return run(pfl.algorithms.fedala(model, optax.sgd(0.1), weight_lr=20.0, **WORK), population)
 
 
+@pytest.mark.slow
 def test_without_learning_it_is_fedavg(population, model, learned):
     still = run(pfl.algorithms.fedala(model, optax.sgd(0.1), weight_lr=0.0, **WORK), population)
     plain = run(pfl.algorithms.fedavg(model, optax.sgd(0.1), **WORK), population)

@@ -34,6 +34,7 @@ def flat(tree) -> np.ndarray:
     return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
 
 
+@pytest.mark.slow
 def test_without_validation_rows_everybody_trains_alone(population, model):
     bare = replace(population, bounds=np.stack([population.bounds[:, 1]] * 2, axis=1))
     assert not bare.sizes("validation").any()

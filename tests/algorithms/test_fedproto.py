@@ -37,6 +37,7 @@ def features(params, x: np.ndarray) -> np.ndarray:
     return np.maximum(x @ layer["kernel"] + layer["bias"], 0)
 
 
+@pytest.mark.slow
 def test_without_a_pull_it_is_local_training(population, model):
     how = {"cohort": 5, "rounds": 4, "seed": 2, "devices": 2}
     run = lambda algorithm: pfl.simulate(algorithm, population, **how).clients.kept

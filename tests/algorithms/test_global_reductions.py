@@ -35,12 +35,14 @@ def fedavg(population):
     return pfl.algorithms.fedavg(tiny_model(population), SGD, **WORK)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_bit_for_bit(name, population, fedavg):
     found = run(CASES[name](tiny_model(population)), population, 3)
     np.testing.assert_array_equal(bits(found), bits(run(fedavg, population, 3)))
 
 
+@pytest.mark.slow
 def test_scaffolds_first_round_is_fedavgs(population, fedavg):
     """All variates are zero; the second round is another."""
     scaffold = pfl.algorithms.scaffold(tiny_model(population), lr=0.1, weighting="examples", **WORK)

@@ -33,6 +33,7 @@ def same_bits(one, other) -> None:
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
+@pytest.mark.slow
 def test_one_cluster_is_fedavg(population, model):
     server = optax.sgd(1.0, momentum=0.5)
     one = run(pfl.algorithms.ifca(model, server_opt=server, clusters=1, **WORK), population)
@@ -42,6 +43,7 @@ def test_one_cluster_is_fedavg(population, model):
         assert record["loss"] == its["loss"]
 
 
+@pytest.mark.slow
 def test_clusters_have_no_order(population, model):
     starts = [model.init(jax.random.key(i)) for i in range(3)]
     order = [2, 0, 1]

@@ -26,12 +26,14 @@ def run(algorithm, population):
     return pfl.simulate(algorithm, population, cohort=5, rounds=3, seed=2, devices=2)
 
 
+@pytest.mark.slow
 def test_weight_zero_is_fedavg(population, model):
     ours = run(pfl.algorithms.mapper(model, optax.sgd(0.1), candidates=(0.0,), lr=0.3, **WORK), population)
     fedavg = run(pfl.algorithms.fedavg(model, optax.sgd(0.1), weighting="uniform", **WORK), population)
     np.testing.assert_array_equal(closed.bits(ours.vars), closed.bits(fedavg.vars))
 
 
+@pytest.mark.slow
 def test_weight_one_is_local_training(population, model):
     ours = run(pfl.algorithms.mapper(model, optax.sgd(0.3), candidates=(1.0,), lr=0.1, **WORK), population)
     alone = pfl.algorithms.local_only(model, optax.sgd(0.1), **WORK)

@@ -49,6 +49,7 @@ def flat(vars) -> np.ndarray:
     return np.asarray(ravel_pytree(vars.params)[0])
 
 
+@pytest.mark.slow
 def test_a_constant_is_a_server_optimizer(population, model):
     """Without a hidden layer only "start" can move, as the model of FedOpt does."""
     optimizer = optax.sgd(0.7, momentum=0.5)

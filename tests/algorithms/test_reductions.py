@@ -48,6 +48,7 @@ def test_finetuning_changes_no_training(population, model, fedavg):
     np.testing.assert_array_equal(bits(tuned.vars), bits(fedavg.vars))
 
 
+@pytest.mark.slow
 def test_ditto_without_a_pull_trains_alone(population, model):
     """lam = 0 with momentum-free SGD: v never hears of w once it has begun."""
     no_server = optax.sgd(0.0)
@@ -63,6 +64,7 @@ def test_ditto_without_a_pull_trains_alone(population, model):
     assert np.abs(bits(pulled.clients) - bits(local.clients)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_anil_on_every_leaf_is_maml(population, model):
     maml = lambda adapt: pfl.algorithms.per_fedavg(model, optax.sgd(0.1), steps=2, batch=4, adapt=adapt)
     np.testing.assert_allclose(

@@ -9,6 +9,7 @@ from tests.support import closed
 from tests.support.zoo import people, tiny_model
 
 
+@pytest.mark.slow
 def test_reptile_is_fedavg_with_a_server_rate():
     population = people()
     model, work = tiny_model(population), {"epochs": 2, "batch": 4}

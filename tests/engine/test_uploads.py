@@ -113,6 +113,7 @@ def test_each_seed_of_a_sweep_is_the_run_alone(population, algorithm):
         close(found.server, alone.server)
 
 
+@pytest.mark.slow
 def test_ordered_sums_give_the_same_bits_by_slot(population, algorithm, expected):
     run = lambda devices: (
         pfl.simulate(algorithm, population, devices=devices, width=1, reduction="ordered", **ARGUMENTS).server
