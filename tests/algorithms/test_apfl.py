@@ -9,14 +9,8 @@ import pytest
 import pfljax as pfl
 from pfljax.types import Vars
 from tests.support import closed
-from tests.support.zoo import people
 
 WORK = {"epochs": 2, "batch": 4}
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 import pfljax as pfl
 from pfljax.engine import reference
 from pfljax.types import Model, Sent
-from tests.support.zoo import ALGORITHMS, EVERY, REPRESENTATIVES, people, tiny_model
+from tests.support.zoo import ALGORITHMS, EVERY, REPRESENTATIVES, tiny_model
 
 COHORT = 4
 # Traces of the loss in a whole run, for each place where it stands in the algorithm: a round is traced for its
@@ -29,11 +29,6 @@ def counting(model: Model, counter: list) -> Model:
 PLACES = {
     "fedavg_all_rows": 2, "ditto": 2, "maml_exact": 2, "maml_first": 2, "maml_hessian_free": 4, "anil": 2,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
 
 
 def run(algorithm, population, rounds=2, **arguments):

@@ -8,19 +8,8 @@ import pytest
 
 import pfljax as pfl
 from pfljax import local
-from tests.support.zoo import people, tiny_model
 
 WORK = {"epochs": 1, "batch": 4}
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 def run(algorithm, population, **change):

@@ -6,22 +6,11 @@ import pytest
 
 import pfljax as pfl
 from tests.algorithms.test_fedsim import bits, run, start
-from tests.support.zoo import people, tiny_model
 
 STILL = optax.sgd(0.0)
 # Momentum and decay of a phase must not reach the part that rests in it.
 STRONG = optax.chain(optax.add_decayed_weights(0.1), optax.sgd(0.05, momentum=0.9))
 WORK = {"epochs": 1, "batch": 4}
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 @pytest.mark.slow

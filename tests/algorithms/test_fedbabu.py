@@ -8,19 +8,8 @@ import pytest
 import pfljax as pfl
 from pfljax import local
 from tests.algorithms.test_fedsim import STRONG, bits, run, start
-from tests.support.zoo import people, tiny_model
 
 WORK = {"client_opt": optax.adamw(0.01, weight_decay=0.5), "epochs": 2, "batch": 4}
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 @pytest.mark.slow

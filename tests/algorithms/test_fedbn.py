@@ -7,14 +7,9 @@ import pytest
 
 import pfljax as pfl
 from tests.algorithms.test_fedsim import STRONG, bits, run, start
-from tests.support.zoo import batch_norm_model, people, tiny_model
+from tests.support.zoo import batch_norm_model, tiny_model
 
 WORK = {"client_opt": optax.sgd(0.1), "epochs": 1, "batch": 8}
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
 
 
 @pytest.fixture(scope="module")

@@ -11,19 +11,9 @@ import pfljax as pfl
 from pfljax import keys
 from pfljax.engine.start import initial_server
 from pfljax.types import Census
-from tests.support.zoo import people, quadratic_model, quadratics, tiny_model
+from tests.support.zoo import quadratic_model, quadratics
 
 WORK = {"epochs": 1, "batch": 4}
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 def run(algorithm, population, **change):

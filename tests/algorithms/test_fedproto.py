@@ -17,16 +17,6 @@ WORK = {"epochs": 1, "batch": 4}
 SIZE, NUM = 5, 4
 
 
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
-
-
 def flat(tree) -> np.ndarray:
     return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
 

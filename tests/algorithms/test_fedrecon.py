@@ -13,20 +13,9 @@ from hypothesis import strategies as st
 import pfljax as pfl
 from pfljax.data.shard import Rows
 from tests.algorithms.test_fedsim import STRONG, bits, run, start
-from tests.support.zoo import people, tiny_model
 
 LENGTH, MOST = 40, 21
 STEADY = settings(deadline=None, derandomize=True, max_examples=60)
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 def fedrecon(model, recon_steps=3, **more):

@@ -7,7 +7,7 @@ import pytest
 
 import pfljax as pfl
 from tests.algorithms.test_fedsim import STRONG, bits, run, start
-from tests.support.zoo import batch_norm_model, people, tiny_model
+from tests.support.zoo import batch_norm_model, people
 
 WORK = {"client_opt": optax.sgd(0.1, momentum=0.9), "epochs": 2, "batch": 4}
 
@@ -25,11 +25,6 @@ def population():
     bounds = pfl.data.Population.from_clients(clients, seed=None, about=made.about)
     np.testing.assert_array_equal(bounds.sizes(), made.sizes())
     return bounds
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 @pytest.fixture(scope="module")

@@ -14,22 +14,11 @@ from pfljax import keys
 from pfljax.local import join, other, split
 from pfljax.plan import Sampler
 from pfljax.types import Vars
-from tests.support.zoo import people, tiny_model
 
 WORK = {"client_opt": optax.sgd(0.1, momentum=0.9), "epochs": 2, "batch": 4}
 # Moves whatever it is given, gradient or none.
 STRONG = optax.chain(optax.add_decayed_weights(0.1), optax.scale_by_rms(), optax.sgd(0.05, momentum=0.9))
 STEADY = settings(deadline=None, derandomize=True, max_examples=100)
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 def bits(tree) -> np.ndarray:

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import pfljax as pfl
-from tests.support.zoo import people, tiny_model
+from tests.support.zoo import tiny_model
 
 WORK = {"epochs": 2, "batch": 4}
 SGD = optax.sgd(0.1)
@@ -15,11 +15,6 @@ CASES = {
     "fedavgm": lambda model: pfl.algorithms.fedavgm(model, SGD, momentum=0.0, **WORK),
     "mimelite": lambda model: pfl.algorithms.mimelite(model, SGD, **WORK),
 }
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
 
 
 def bits(result) -> np.ndarray:

@@ -8,20 +8,10 @@ import pytest
 
 import pfljax as pfl
 from pfljax.types import Aggregate, Vars
-from tests.support.zoo import people, quadratic_model, quadratics, tiny_model
+from tests.support.zoo import quadratic_model, quadratics
 
 WORK = {"client_opt": optax.sgd(0.1), "epochs": 1, "batch": 4}
 DIM = 3
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 def run(algorithm, population, **change):

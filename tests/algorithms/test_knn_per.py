@@ -10,16 +10,11 @@ import pytest
 
 import pfljax as pfl
 from pfljax.engine.place import max_count, placed_on_host, shard_of
-from tests.support.zoo import people, quadratic_model
+from tests.support.zoo import quadratic_model
 
 WORK = {"epochs": 2, "batch": 4}
 HOW = {"cohort": 5, "rounds": 3, "seed": 2, "devices": 2}
 NUM = 4
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
 
 
 @pytest.fixture(scope="module")

@@ -9,19 +9,8 @@ from jax.flatten_util import ravel_pytree
 
 import pfljax as pfl
 from pfljax.types import Aggregate, Census
-from tests.support.zoo import people, tiny_model
 
 WORK = {"epochs": 1, "batch": 4}
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 @pytest.fixture(scope="module")

@@ -9,19 +9,8 @@ import optax
 import pytest
 
 import pfljax as pfl
-from tests.support.zoo import people, tiny_model
 
 WORK = {"client_opt": optax.sgd(0.1), "epochs": 2, "batch": 4}
-
-
-@pytest.fixture(scope="module")
-def population():
-    return people()
-
-
-@pytest.fixture(scope="module")
-def model(population):
-    return tiny_model(population)
 
 
 def bits(tree) -> np.ndarray:

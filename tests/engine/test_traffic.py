@@ -43,7 +43,7 @@ def test_what_is_read_is_what_an_upload_depends_on():
 
     def client(key, sent, mine, shard):
         upload, _, info = train(key, sent, (), shard)
-        unused = sent.hyper["a"] * 2  # noqa: F841
+        _ = sent.hyper["a"] * 2
         return (upload, Sum(sent.hyper["b"])), mine + sent.hyper["c"], info
 
     mine = lambda key, sent: jnp.zeros(())
