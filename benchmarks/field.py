@@ -3,10 +3,11 @@
     python benchmarks/field.py synthetic wearable keyboard [--names fedavg ditto ...] [--out docs/field.json]
 
 One protocol for all: the same model, cohorts, rounds, local work and seeds. Every method's client rate is chosen from
-`RATES` in one run of seed 0, by the mean validation figure of seen clients with their own models after the number of
-adaptation steps that the same rows choose; other rates of a method (of its inner loop, of its own model) are the same
-number, everything else is its default. Then seeds 0, 1 and 2, side by side in one program, each with unseen clients of
-its own. Test rows are looked at once, at the end. Results are added to the file, method by method.
+`RATES` on validation clients: the held-out ones of a run of their own (`CHOICE`), by the mean figure of their
+validation rows with their own models. Other rates of a method (of its inner loop, of its own model) are the same
+number, everything else is its default. Then `SEEDS`, side by side in one program, each with unseen clients of its own.
+Test rows are looked at once, at the end. Results are added to the file, method by method. FedBN is not here: none of
+these models has a layer to normalize.
 """
 
 import argparse
@@ -18,16 +19,17 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 import pfljax as pfl
 from pfljax import local
 from pfljax.engine.result import Result
 from pfljax.evaluate import Entry, curve
-from pfljax.types import Algorithm
 
 RATES = (0.03, 0.1, 0.3, 1.0)
-SEEDS = (0, 1, 2)
-MARKS = (0, 1, 5, 20, 50)
+CHOICE = 4
+SEEDS = (0, 1, 2, 3)
+MARKS = (0, 1, 5, 20)
 TIED = ("lr", "inner_lr")  # hyper-parameters that follow the client's rate
 
 
@@ -57,6 +59,10 @@ def rate(sent):
 
 
 A, BASE = pfl.algorithms, "!head/*"
+FIXED = {  # the rate is part of the server's optimizer, so of the program
+    "mime": lambda model, work, lr: A.mime(model, optax.sgd(lr, 0.9), **work),
+    "mimelite": lambda model, work, lr: A.mimelite(model, optax.sgd(lr, 0.9), **work),
+}
 METHODS = {
     "local_only": lambda model, work: A.local_only(model, rate, **work),
     "fedavg": lambda model, work: A.fedavg(model, rate, **work),
@@ -100,53 +106,61 @@ METHODS = {
     "knn_per": lambda model, work: A.knn_per(model, rate, **work),
     "fedfomo": lambda model, work: A.fedfomo(model, rate, **work),
 }
+NAMES = sorted((*METHODS, *FIXED))
 
 
-def run(algorithm: Algorithm, case: Setting, rates: tuple[float, ...], seeds: tuple[int, ...]) -> tuple[Result, ...]:
-    """Every rate with every seed, in one program."""
+def run(name: str, case: Setting, rates: tuple[float, ...], seeds: tuple[int, ...]) -> list[Result]:
+    """Every rate with every seed, in one program where the method's rate is traced."""
+    common = {"cohort": case.cohort, "rounds": case.rounds, "seeds": seeds}
+    if name in FIXED:
+        made = [FIXED[name](case.model, case.work, lr) for lr in rates]
+        return [result for algorithm in made for result in pfl.simulate(algorithm, case.population, **common)]
+    algorithm = METHODS[name](case.model, case.work)
+    algorithm = algorithm._replace(hyper={"lr": rates[0], **algorithm.hyper})
     # The rates of an inner loop and of a client's own model are the client's.
     tied = {name: rates for name in TIED if name in algorithm.hyper}
-    return pfl.simulate(algorithm, case.population, cohort=case.cohort, rounds=case.rounds, seeds=seeds, hyper=tied)
+    return list(pfl.simulate(algorithm, case.population, **common, hyper=tied))
 
 
 def personal(result: Result) -> Entry:
     return Entry.chosen("personal", curve(result, result.population, MARKS), result)
 
 
+def finite(figures: np.ndarray) -> np.ndarray:
+    """Accuracies of the clients that have any; 0 for outputs that are not finite."""
+    return np.where(np.isfinite(figures), figures, 0)[~np.isnan(figures)]
+
+
+def validation(result: Result) -> float:
+    """What a rate is chosen by: the held-out clients' mean; a run that diverged is the last choice."""
+    if result.diverged is not None:
+        return -1.0
+    entry = personal(result)
+    figures = entry.curve.values["validation"][entry.curve.metric][entry.index, np.arange(len(entry.index))]
+    return float(finite(figures[~result.seen]).mean())
+
+
 def measure(name: str, case: Setting) -> dict:
     """The chosen rate and, for seen and unseen clients, mean test accuracy and 10th percentile of each seed."""
     begin = time.perf_counter()
-    algorithm = METHODS[name](case.model, case.work)
-    algorithm = algorithm._replace(hyper={"lr": RATES[0], **algorithm.hyper})
-    tried = run(algorithm, case, RATES, SEEDS[:1])
-    figures = [validation(result) for result in tried]
+    figures = [validation(result) for result in run(name, case, RATES, (CHOICE,))]
     best = RATES[int(np.argmax(figures))]
     found: dict = {"rate": best, "validation": dict(zip(map(str, RATES), figures, strict=True))}
     for group in ("seen", "unseen"):
         found[group] = {"mean": [], "p10": []}
-    for result in run(algorithm, case, (best,), SEEDS):
-        entry = personal(result)
+    for result in run(name, case, (best,), SEEDS):
+        test = personal(result).test()
         for group, who in (("seen", result.seen), ("unseen", ~result.seen)):
-            values = entry.test()[who]
-            values = np.where(np.isfinite(values), values, 0)[~np.isnan(values)]
+            values = finite(test[who])
             found[group]["mean"].append(float(values.mean()))
             found[group]["p10"].append(float(np.percentile(values, 10)))
     return found | {"seconds": time.perf_counter() - begin}
 
 
-def validation(result: Result) -> float:
-    """What a rate is chosen by; a run that diverged is the last choice."""
-    if result.diverged is not None:
-        return -1.0
-    entry = personal(result)
-    figures = entry.curve.values["validation"][entry.curve.metric][entry.index, np.arange(len(entry.index))]
-    return float(np.nanmean(np.where(np.isinf(figures), 0, figures)[result.seen]))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("populations", nargs="+", choices=("synthetic", "wearable", "keyboard"))
-    parser.add_argument("--names", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--names", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--out", type=Path, default=Path("docs/field.json"))
     options = parser.parse_args()
     for where in options.populations:

@@ -42,10 +42,11 @@ first state, which is the shared model, or for split methods the server's initia
 FIELD = """\
 ## What they bring
 
-Test accuracy, mean over clients, of their own models; mean ± standard deviation over seeds 0, 1, 2. One protocol
+Test accuracy, mean over clients, of their own models; mean ± standard deviation over seeds 0 to 3. One protocol
 for all, `python benchmarks/field.py {populations}` ({made}): the same model, cohorts, rounds and local work, the
-client's rate chosen on seen clients' validation rows out of four, everything else at its default. Nothing is tuned
-for a method, and few rounds are run: this says how methods behave out of the box, not how good they can be made.
+client's rate chosen out of four on validation clients (held out, of a run with another seed), everything else at its
+default. Nothing else is tuned for a method, and few rounds are run: this says how methods behave out of the box, not
+how good they can be made. FedBN is missing: these models have no layer to normalize.
 
 | algorithm |{heads} |
 |---|{rules}|
