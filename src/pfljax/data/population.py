@@ -7,20 +7,24 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from pfljax import keys
+from pfljax.data import split as splits
 from pfljax.data.memory import check_mapped, empty
 from pfljax.errors import PflError
 
 
 @dataclass(frozen=True)
 class About:
-    """What a population is, for tables, manifests and models. `num_classes` sizes a model's output."""
+    """What a population is, for tables, manifests and models.
+
+    num_classes: sizes a model's output; partition: the sha256 of the `Partition` that dealt the rows to clients
+    """
 
     name: str = "unnamed"
     task: str = ""
     num_classes: int = 0
     source: str = ""
     licence: str = ""
+    partition: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +126,7 @@ class Population:
     @staticmethod
     def from_clients(
         clients: Mapping[Hashable, Mapping[str, np.ndarray]],
-        split: tuple[float, float, float] = (0.6, 0.2, 0.2),
+        split: splits.Shares = (0.6, 0.2, 0.2),
         seed: int | None = 0,
         *,
         groups: Mapping[Hashable, str] | None = None,
@@ -138,12 +142,7 @@ class Population:
         >>> Population.from_clients(people).sizes("test")
         array([1, 1])
         """
-        try:
-            shares = np.asarray(split, dtype=float)
-        except ValueError as error:
-            raise PflError(f"split: expected three shares that sum to 1, got {split!r}") from error
-        if shares.shape != (3,) or not ((shares >= 0).all() and abs(shares.sum() - 1) <= 1e-6 and shares[0] > 0):
-            raise PflError(f"split: expected three shares that sum to 1 with a positive train share, got {split}")
+        splits.check(split, seed)
         if not isinstance(clients, Mapping):
             raise PflError(f"clients: expected {{client id: {{name: array}}}}, got a {type(clients).__name__}")
         if not clients:
@@ -151,21 +150,60 @@ class Population:
         ids = [str(key) for key in clients]
         if groups is not None and (missing := [key for key in clients if key not in groups]):
             raise PflError(f"groups: expected one for every client, got none for {missing[0]!r}")
-        if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
-            raise PflError(f"seed: expected a whole number of at least 0, or None for no shuffling, got {seed}")
         tables = [_table(name, columns) for name, columns in zip(ids, clients.values(), strict=True)]
         _same_columns(ids, tables)
         counts = np.array([len(next(iter(table.values()))) for table in tables])
-        bounds = np.stack([_bounds(name, count, shares) for name, count in zip(ids, counts, strict=True)])
-        if seed is not None:
-            orders = [keys.host(seed, name).permutation(n) for name, n in zip(ids, counts, strict=True)]
-            tables = [{k: v[order] for k, v in t.items()} for t, order in zip(tables, orders, strict=True)]
-        return Population(
-            arrays={name: _joined([table[name] for table in tables]) for name in tables[0]},
-            offsets=np.concatenate([[0], np.cumsum(counts)]),
-            bounds=bounds,
-            ids=tuple(ids),
+        return Population.from_flat(
+            {name: _joined([table[name] for table in tables]) for name in tables[0]},
+            np.concatenate([[0], np.cumsum(counts)]),
+            tuple(ids),
+            split,
+            seed,
             groups=None if groups is None else tuple(str(groups[key]) for key in clients),
+            about=about,
+        )
+
+    @staticmethod
+    def from_flat(
+        arrays: Mapping[str, np.ndarray],
+        offsets: np.ndarray,
+        ids: Sequence[str],
+        split: splits.Shares = (0.6, 0.2, 0.2),
+        seed: int | None = 0,
+        *,
+        groups: Sequence[str] | None = None,
+        about: About | None = None,
+    ) -> "Population":
+        """A population from flat arrays in which every client's rows already lie together.
+
+        arrays: {name: [row, ...]}; offsets: [client + 1]; others: `from_clients`. With `seed=None` the arrays are
+        taken as they are, memory maps included; a seed copies them in their new order.
+
+        >>> flat = {"x": np.arange(10.0), "y": np.arange(10)}
+        >>> Population.from_flat(flat, np.array([0, 4, 10]), ("ada", "bob"), seed=None).sizes("train")
+        array([2, 4])
+        """
+        shares = splits.check(split, seed)
+        ids, offsets = tuple(ids), np.asarray(offsets)
+        counts = np.diff(offsets)
+        if len(counts) != len(ids) or not len(ids) or offsets[0] != 0 or (counts < 0).any():
+            raise PflError(
+                f"offsets: expected {len(ids) + 1} rising numbers from 0, one more than ids and at least two, "
+                f"got {offsets[:5].tolist()}... of length {len(offsets)}"
+            )
+        for name, array in arrays.items():
+            if np.ndim(array) == 0 or len(array) != offsets[-1]:
+                raise PflError(f"array {name!r}: expected {int(offsets[-1])} rows, got shape {list(np.shape(array))}")
+        bounds = splits.bounds(ids, counts, shares)
+        if seed is not None:
+            rows = splits.order(ids, offsets, seed)
+            arrays = {name: _joined([array[rows]]) for name, array in arrays.items()}
+        return Population(
+            arrays=arrays,
+            offsets=offsets,
+            bounds=bounds,
+            ids=ids,
+            groups=None if groups is None else tuple(groups),
             about=about or About(),
         )
 
@@ -206,20 +244,6 @@ def _same_columns(ids: list[str], tables: list[dict[str, np.ndarray]]) -> None:
 
 def _columns(columns: dict) -> str:
     return ", ".join(f"{key}: {dtype}{list(shape)}" for key, (dtype, shape) in sorted(columns.items()))
-
-
-def _bounds(name: str, count: int, shares: np.ndarray) -> np.ndarray:
-    needed = 1 + (shares[2] > 0)
-    if count < needed:
-        have = {0: "none", 1: "1"}[count]
-        raise PflError(
-            f"client {name!r}: expected at least {needed} examples ({'train and test' if needed == 2 else 'train'}), "
-            f"got {have}; leave the client out or merge it with another"
-        )
-    test = min(max(round(count * shares[2]), int(shares[2] > 0)), count - 1)
-    train = min(max(round(count * shares[0]), 1), count - test)
-    validation = count - test - train if shares[1] > 0 else 0
-    return np.array([count - test - validation, count - test], dtype=np.int64)
 
 
 def _check(population: Population) -> None:
