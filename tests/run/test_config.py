@@ -6,19 +6,9 @@ import jax
 import pytest
 
 from pfljax import PflError, data
-from pfljax.run.config import (
-    AdaptConfig,
-    DittoConfig,
-    FinetuneConfig,
-    KeyboardConfig,
-    LocalConfig,
-    PerFedAvgConfig,
-    RunConfig,
-    WarmupConfig,
-    WearableConfig,
-    options,
-    plain,
-)
+from pfljax.run.config import AdaptConfig, LocalConfig, RunConfig, WarmupConfig, options, plain
+from pfljax.run.methods import DittoConfig, FinetuneConfig, PerFedAvgConfig
+from pfljax.run.populations import KeyboardConfig, WearableConfig
 from pfljax.run.presets import DEFAULT, PRESETS
 
 

@@ -10,8 +10,9 @@ from pfljax import data
 from pfljax.cli import main
 from pfljax.engine import width
 from pfljax.errors import PflError
-from pfljax.run.config import EngineConfig, RunConfig, WearableConfig
+from pfljax.run.config import EngineConfig, RunConfig
 from pfljax.run.estimate import estimates
+from pfljax.run.populations import WearableConfig
 from pfljax.run.presets import PRESETS
 
 SMALL = replace(

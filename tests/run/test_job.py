@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from pfljax import PflError
-from pfljax.run.config import AdaptConfig, FinetuneConfig, LocalConfig, RunConfig, WarmupConfig, WearableConfig
+from pfljax.run.config import AdaptConfig, LocalConfig, RunConfig, WarmupConfig
 from pfljax.run.job import Evaluated, Finished, Ready, Started, Trained, job, marks, phase_seeds
+from pfljax.run.methods import FinetuneConfig
+from pfljax.run.populations import WearableConfig
 from pfljax.run.presets import PRESETS
 
 SMALL = RunConfig(

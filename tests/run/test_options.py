@@ -3,8 +3,10 @@
 import pytest
 
 from pfljax import PflError
-from pfljax.run.config import DittoConfig, FinetuneConfig, KeyboardConfig, PerFedAvgConfig, options
+from pfljax.run.config import options
+from pfljax.run.methods import DittoConfig, FinetuneConfig, PerFedAvgConfig
 from pfljax.run.options import parse
+from pfljax.run.populations import KeyboardConfig
 from pfljax.run.presets import PRESETS
 
 

@@ -33,6 +33,12 @@ def test_names_the_unseen_means_and_who_is_worse_off():
     assert "\n" not in said
 
 
+def test_of_a_loss_the_worse_tail_is_the_upper_one():
+    mine = np.linspace(0, 1, 30)
+    said = verdict(evaluation(better="lower", shared=2.0, tuned=0.5, mine=mine), "MAML personalized")
+    assert f"(p90 {np.percentile(mine[10:], 90):.3f} against 2.000)" in said
+
+
 @pytest.mark.parametrize(
     ("shift", "said"), [(0.05, "that is better than"), (-0.05, "that is worse than"), (0.0, "no difference from")]
 )

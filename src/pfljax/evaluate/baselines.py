@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -15,6 +16,8 @@ from pfljax.engine.start import initial_server
 from pfljax.errors import PflError
 from pfljax.local import Optimizer, predict, shared_start, stay
 from pfljax.types import Algorithm, Model, Personal, Vars
+
+NEWTON_STEPS, NEWTON_END = 50, 1e-5
 
 
 def alone(result: Result, client_opt: Optimizer | None = None, batch: int | None = 32) -> Result:
@@ -38,22 +41,62 @@ def shared(result: Result) -> Result:
 
 
 def constant(result: Result, population: Population) -> Result:
-    """The model that always predicts the seen clients' class frequencies.
+    """The model that always gives the same output: the seen clients' class frequencies, or for numbers the output
+    with the least loss on the seen clients' train rows.
 
-    For populations whose `y: [row]` holds classes; raises PflError for others.
+    Raises PflError for populations whose `y` is neither classes [row] nor floats.
     """
-    labels, num_classes = population.arrays.get("y"), population.about.num_classes
-    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu" or num_classes < 1:
-        raise PflError("constant: expected integer classes 'y: [row]' and about.num_classes >= 1; leave it out")
+    if not has_constant(population):
+        raise PflError("constant: expected 'y: [row]' of classes below about.num_classes, or of floats; leave it out")
     starts, counts = population.span("train")
     rows = np.concatenate([np.arange(starts[c], starts[c] + counts[c]) for c in np.flatnonzero(result.seen)])
-    frequency = np.bincount(labels[rows].astype(np.int64), minlength=num_classes) + 1e-3
-    logits = jnp.asarray(np.log(frequency / frequency.sum()), float)
-    server = Personal(Vars({"logits": logits}), (), jnp.int32(0))
+    labels, num_classes = population.arrays["y"], population.about.num_classes
+    if labels.dtype.kind == "f":
+        output = _least_loss(result.algorithm.model, {name: array[rows] for name, array in population.arrays.items()})
+    else:
+        frequency = np.bincount(labels[rows].astype(np.int64), minlength=num_classes) + 1e-3
+        output = jnp.asarray(np.log(frequency / frequency.sum()), float)
+    server = Personal(Vars({"output": output}), (), jnp.int32(0))
     algorithm = result.algorithm._replace(
         name="constant", send=_send, init_client=_no_state, personal=(_start, stay), predict=_predict
     )
     return replace(result, algorithm=algorithm, server=server, clients=Clients((), ()), records=())
+
+
+def has_constant(population: Population) -> bool:
+    """Whether `constant` knows what to predict."""
+    labels = population.arrays.get("y")
+    if labels is None or labels.dtype.kind == "f":
+        return labels is not None
+    return labels.dtype.kind in "iu" and labels.ndim == 1 and population.about.num_classes > 0
+
+
+def _least_loss(model: Model, arrays: dict[str, np.ndarray]) -> jax.Array:
+    """[...]: the output that, given to every example, has the least mean loss. Newton's method, halved where too far.
+
+    The losses of numbers (squared error, Poisson) are convex in it.
+    """
+    batch = {name: jnp.asarray(array) for name, array in arrays.items()}
+    num_rows = len(arrays["y"])
+    batch["mask"] = jnp.ones(num_rows, bool)
+    one = {name: array[:1] for name, array in batch.items()}
+    outputs, _ = jax.eval_shape(lambda key: model.apply(model.init(key), one, key, False), jax.random.key(0))
+    shape = outputs.shape[1:]
+
+    def loss(output: jax.Array) -> jax.Array:
+        each = model.loss(jnp.broadcast_to(output.reshape(shape), (num_rows, *shape)), batch)
+        return (each.value * each.weight).sum() / each.weight.sum()
+
+    output = jnp.zeros(int(np.prod(shape)), outputs.dtype)
+    for _ in range(NEWTON_STEPS):
+        slope, curve = jax.grad(loss)(output), jax.hessian(loss)(output)
+        step = jnp.linalg.lstsq(curve, slope)[0]
+        while loss(output - step) > loss(output) and jnp.abs(step).max() > NEWTON_END:
+            step = step / 2
+        output = output - step
+        if jnp.abs(step).max() <= NEWTON_END:
+            break
+    return output.reshape(shape)
 
 
 def donors(result: Result) -> np.ndarray:
@@ -89,8 +132,8 @@ def _start(key, sent, mine, shard):
 
 
 def _predict(personal, batch):
-    logits = personal.vars.params["logits"]
-    return jnp.broadcast_to(logits, (batch["mask"].shape[0], *logits.shape))
+    output = personal.vars.params["output"]
+    return jnp.broadcast_to(output, (batch["mask"].shape[0], *output.shape))
 
 
 @cache

@@ -9,7 +9,7 @@ from pfljax.data.population import Population
 from pfljax.engine.place import Placed
 from pfljax.engine.result import Result
 from pfljax.engine.stream import Stream, examples_of
-from pfljax.evaluate.baselines import alone, constant, donors, shared
+from pfljax.evaluate.baselines import alone, constant, donors, has_constant, shared
 from pfljax.evaluate.curve import MARKS, Curve, curve
 from pfljax.local import Optimizer
 
@@ -138,8 +138,8 @@ def evaluate(
     """Compares the shared model, the personalized one, local-only training and two controls, on every client.
 
     marks: the numbers of adaptation steps to choose from; local_opt, local_batch, local_marks: the local-only
-    baseline. Controls: the constant prediction (where `y` holds classes) and `donor`, the personalization run on
-    another client's data, which should not help.
+    baseline. Controls: the constant prediction (where `y` holds classes or floats) and `donor`, the personalization
+    run on another client's data, which should not help.
     """
     seen, examples = result.seen, examples_of(population, result.mesh, result.examples)
     compared = {
@@ -147,7 +147,7 @@ def evaluate(
         "shared": (shared(result), (0,)),
         "personalized": (result, marks),
     }
-    if _has_classes(population):
+    if has_constant(population):
         compared = {"constant": (constant(result, population), (0,))} | compared
     entries = [
         Entry.chosen(name, curve(each, population, its_marks, examples=examples), each)
@@ -164,8 +164,3 @@ def donor(
     marks = tuple(sorted({int(steps) for steps in like.steps}))
     made = curve(result, population, marks, teachers=donors(result), name=name, examples=examples)
     return Entry(name, made, np.searchsorted(marks, like.steps))
-
-
-def _has_classes(population: Population) -> bool:
-    labels = population.arrays.get("y")
-    return labels is not None and labels.dtype.kind in "iu" and labels.ndim == 1 and population.about.num_classes > 0

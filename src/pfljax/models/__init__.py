@@ -7,5 +7,17 @@ from pfljax.models.char_lm import char_lm
 from pfljax.models.cnn import cnn
 from pfljax.models.mlp import mlp
 from pfljax.models.precision import bfloat16
+from pfljax.models.regressor import regressor
 
-__all__ = ["attention_lm", "bfloat16", "char_lm", "cnn", "from_linen", "from_nnx", "layers", "losses", "mlp"]
+__all__ = [
+    "attention_lm",
+    "bfloat16",
+    "char_lm",
+    "cnn",
+    "from_linen",
+    "from_nnx",
+    "layers",
+    "losses",
+    "mlp",
+    "regressor",
+]

@@ -40,6 +40,27 @@ def squared_error(weights: Weights = ones) -> Callable[[jax.Array, Batch], Weigh
     return loss
 
 
+def poisson(exposure: Weights = ones) -> Callable[[jax.Array, Batch], Weighted]:
+    """Half the Poisson deviance of counts batch["y"] from a mean of exposure * softplus(output): [batch].
+
+    It differs from the negative log-likelihood by a constant of y, so gradients are the same. softplus, not exp: a
+    step too far is paid in proportion, not exponentially. exposure: batch -> [batch], positive: the
+    share of a year, say.
+    """
+
+    def loss(outputs: jax.Array, batch: Batch) -> Weighted:
+        if outputs.shape != batch["y"].shape:
+            raise PflError(f"poisson: expected outputs of y's shape {batch['y'].shape}, got {outputs.shape}")
+        count, share = batch["y"].astype(outputs.dtype), exposure(batch).astype(outputs.dtype)
+        is_far = outputs < -15  # softplus(x) is exp(x) there, to the last bit, and soon underflows
+        log_mean = jnp.log(share) + jnp.where(is_far, outputs, jnp.log(jax.nn.softplus(jnp.where(is_far, 0, outputs))))
+        mean = share * jax.nn.softplus(outputs)
+        log_count = jnp.log(jnp.where(count > 0, count, 1))  # 0 log 0 is 0
+        return Weighted(mean - count + count * (log_count - log_mean), ones(batch))
+
+    return loss
+
+
 def averaged(
     values: Callable[[jax.Array, Batch], Weighted], scale: float = 1.0, better: Literal["higher", "lower"] = "lower"
 ) -> Metric:

@@ -1,68 +1,13 @@
 """What a run is: frozen dataclasses, checked when they are made. Their fields are the command line's options."""
 
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-import jax
-import optax
-
-from pfljax import data, models
-from pfljax.algorithms import ditto, fedavg_finetune, per_fedavg
 from pfljax.algorithms.fedavg import Weighting
-from pfljax.data import Population
-from pfljax.data.embedded import FEWEST_CHARACTERS
 from pfljax.errors import PflError
-from pfljax.local import paths
 from pfljax.run import checks
-from pfljax.types import Algorithm, Model
-
-
-@dataclass(frozen=True)
-class KeyboardConfig:
-    """Next character of translated messages; a client is one (language, app). Ships with the package."""
-
-    name: ClassVar[str] = "keyboard"
-
-    order: Literal["entries", "catalogue"] = "entries"
-    """Shuffle a client's messages before the split, or keep the source's order, which shifts topics in test."""
-    min_characters: int = 200
-    """Clients with less text are left out."""
-    hold_out: Literal["client", "language"] = "client"
-    """Whether unseen clients are drawn one by one or language by language."""
-    features: int = 16
-    """Numbers that stand for one character in the model."""
-    hidden: int = 64
-    """Width of the model's hidden layer."""
-
-    def __post_init__(self):
-        checks.whole(self, "population", FEWEST_CHARACTERS, "min_characters")
-        checks.whole(self, "population", 1, "features", "hidden")
-
-    def load(self) -> Population:
-        options = {"order": self.order, "min_characters": self.min_characters, "hold_out": self.hold_out}
-        return data.load("keyboard", **options)
-
-    def model(self, population: Population) -> Model:
-        return models.char_lm(population, self.features, self.hidden)
-
-
-@dataclass(frozen=True)
-class WearableConfig:
-    """Seven shoulder exercises from a smartwatch's motion; a client is one wrist. Ships with the package."""
-
-    name: ClassVar[str] = "wearable"
-
-    hidden: int = 32
-    """Width of the model's hidden layer."""
-
-    def __post_init__(self):
-        checks.whole(self, "population", 1, "hidden")
-
-    def load(self) -> Population:
-        return data.load("wearable")
-
-    def model(self, population: Population) -> Model:
-        return models.mlp(population, (self.hidden,))
+from pfljax.run.methods import MethodConfig, PerFedAvgConfig
+from pfljax.run.populations import KeyboardConfig, PopulationConfig
 
 
 @dataclass(frozen=True)
@@ -120,100 +65,6 @@ class LocalConfig:
 
 
 @dataclass(frozen=True)
-class PerFedAvgConfig:
-    """Per-FedAvg: federated MAML (Fallah et al., NeurIPS 2020)."""
-
-    name: ClassVar[str] = "per_fedavg"
-    title: ClassVar[str] = "MAML personalized"
-
-    lr: float = 0.5
-    """Learning rate of the meta-steps (the paper's beta)."""
-    inner_lr: float = 0.3
-    """Learning rate of the inner loop, and of the adaptation in evaluation (the paper's alpha)."""
-    inner_steps: int = 3
-    """Steps of the inner loop."""
-    order: Literal["exact", "first", "hessian_free"] = "exact"
-    """Exact second-order gradients, first-order ones, or differences of gradients."""
-    adapt: str | None = None
-    """The parameters that adapt, as a path pattern such as "head/*"; None is all."""
-    steps: int = 8
-    """Meta-steps of a client in a round."""
-    batch: int = 64
-    """Examples in a support batch and in a query batch."""
-
-    def __post_init__(self):
-        checks.rate(self, "algorithm", "lr", "inner_lr")
-        checks.whole(self, "algorithm", 1, "inner_steps", "steps", "batch")
-
-    def build(self, model: Model, run: "RunConfig") -> Algorithm:
-        if self.adapt is not None:
-            paths.mask(jax.eval_shape(model.init, jax.random.key(0)).params, self.adapt)  # refused before training
-        return per_fedavg(
-            model,
-            optax.sgd(self.lr),
-            inner_lr=self.inner_lr,
-            inner_steps=self.inner_steps,
-            order=self.order,
-            adapt=self.adapt,
-            steps=self.steps,
-            batch=self.batch,
-            weighting=run.warmup.weighting,
-        )
-
-
-@dataclass(frozen=True)
-class DittoConfig:
-    """Ditto: each client's own model, pulled towards the shared one (Li et al., ICML 2021)."""
-
-    name: ClassVar[str] = "ditto"
-    title: ClassVar[str] = "Ditto personalized"
-
-    lr: float = 1.0
-    """Learning rate of the shared model."""
-    personal_lr: float = 0.3
-    """Learning rate of a client's own model, in training and in evaluation."""
-    lam: float = 0.1
-    """The pull of the own model towards the shared one; 0 is local training."""
-    steps: int = 20
-    """SGD steps of a client in a round, for either model."""
-    batch: int = 64
-    """Examples in a step."""
-
-    def __post_init__(self):
-        checks.rate(self, "algorithm", "lr", "personal_lr")
-        checks.strength(self, "algorithm", "lam")
-        checks.whole(self, "algorithm", 1, "steps", "batch")
-
-    def build(self, model: Model, run: "RunConfig") -> Algorithm:
-        return ditto(
-            model,
-            optax.sgd(self.lr),
-            lam=self.lam,
-            personal_opt=optax.sgd(self.personal_lr),
-            steps=self.steps,
-            batch=self.batch,
-            weighting=run.warmup.weighting,
-        )
-
-
-@dataclass(frozen=True)
-class FinetuneConfig:
-    """FedAvg, then fine-tuning (Jiang et al., 2019): trains as --warmup says, adapts as --adapt says."""
-
-    name: ClassVar[str] = "fedavg_finetune"
-    title: ClassVar[str] = "FedAvg fine-tuned"
-
-    def build(self, model: Model, run: "RunConfig") -> Algorithm:
-        return fedavg_finetune(
-            model,
-            optax.sgd(run.warmup.lr),
-            personal_opt=optax.sgd(run.adapt.lr),
-            personal_batch=run.adapt.batch,
-            **run.warmup.local_work,
-        )
-
-
-@dataclass(frozen=True)
 class EngineConfig:
     """How the rounds are executed. Nothing here changes results beyond the last bits of sums."""
 
@@ -238,7 +89,7 @@ class EngineConfig:
 class RunConfig:
     """One comparison: FedAvg warm start, personalized rounds, FedAvg rounds beside them, evaluation."""
 
-    population: KeyboardConfig | WearableConfig = field(default_factory=KeyboardConfig)
+    population: PopulationConfig = field(default_factory=KeyboardConfig)
     rounds: int = 40
     """Personalized rounds; FedAvg is trained on for as many, from the same warm start."""
     warmup_rounds: int = 300
@@ -254,7 +105,7 @@ class RunConfig:
     on_nonfinite: Literal["stop", "drop"] = "stop"
     """End the run at an update that is not finite, or leave such updates out."""
     warmup: WarmupConfig = field(default_factory=WarmupConfig)
-    algorithm: PerFedAvgConfig | DittoConfig | FinetuneConfig = field(default_factory=PerFedAvgConfig)
+    algorithm: MethodConfig = field(default_factory=PerFedAvgConfig)
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     local: LocalConfig = field(default_factory=LocalConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)

@@ -13,7 +13,8 @@ from pfljax.data import Population
 from pfljax.engine import Block, Result, rounds
 from pfljax.engine.stream import examples_of
 from pfljax.evaluate import Curve, Entry, Evaluation, alone, constant, curve, donor
-from pfljax.run.config import FinetuneConfig, RunConfig
+from pfljax.run.config import RunConfig
+from pfljax.run.methods import FinetuneConfig
 from pfljax.types import Algorithm, Vars
 
 WARMUP, FEDAVG, EVALUATION = "warmup", "fedavg", "evaluation"

@@ -1,20 +1,12 @@
-"""The runs that have a name: `pfljax run keyboard` and `pfljax run wearable`."""
+"""The runs that have a name: `pfljax run keyboard`, `pfljax run wearable`, one for every embedded population."""
 
 from dataclasses import replace
 from typing import NamedTuple
 
 from pfljax.errors import PflError, nearest
-from pfljax.run.config import (
-    AdaptConfig,
-    DittoConfig,
-    FinetuneConfig,
-    KeyboardConfig,
-    LocalConfig,
-    PerFedAvgConfig,
-    RunConfig,
-    WarmupConfig,
-    WearableConfig,
-)
+from pfljax.run.config import AdaptConfig, LocalConfig, RunConfig, WarmupConfig
+from pfljax.run.methods import DittoConfig, FinetuneConfig, MethodConfig, PerFedAvgConfig
+from pfljax.run.populations import WearableConfig
 
 
 class Preset(NamedTuple):
@@ -22,7 +14,7 @@ class Preset(NamedTuple):
 
     about: str
     run: RunConfig
-    algorithms: tuple[PerFedAvgConfig | DittoConfig | FinetuneConfig, ...]
+    algorithms: tuple[MethodConfig, ...]
 
     def config(self, algorithm: str | None = None) -> RunConfig:
         """The run with the algorithm of that name; PflError if there is none."""
@@ -35,13 +27,13 @@ class Preset(NamedTuple):
         return replace(self.run, algorithm=known[name])
 
 
+def preset(about: str, run: RunConfig, ditto: DittoConfig) -> Preset:
+    return Preset(about, run, (run.algorithm, ditto, FinetuneConfig()))
+
+
 PRESETS = {
-    "keyboard": Preset(
-        "664 clients, about a minute on two cores",
-        RunConfig(population=KeyboardConfig()),
-        (PerFedAvgConfig(), DittoConfig(), FinetuneConfig()),
-    ),
-    "wearable": Preset(
+    "keyboard": preset("664 clients, about a minute on two cores", RunConfig(), DittoConfig()),
+    "wearable": preset(
         "20 clients, some seconds",
         RunConfig(
             population=WearableConfig(),
@@ -53,7 +45,7 @@ PRESETS = {
             adapt=AdaptConfig(lr=0.1, batch=32),
             local=LocalConfig(lr=0.3, batch=32),
         ),
-        (PerFedAvgConfig(lr=0.1, inner_lr=0.1, batch=32), DittoConfig(lr=0.3, batch=32), FinetuneConfig()),
+        DittoConfig(lr=0.3, batch=32),
     ),
 }
 DEFAULT = "keyboard"

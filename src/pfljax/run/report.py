@@ -17,10 +17,11 @@ def verdict(evaluation: Evaluation, personal: str) -> str:
     mine, other = evaluation.figures(personal, is_seen), evaluation.figures(evaluation.against, is_seen)
     if not mine:
         return "No client has test rows, so nothing can be said."
+    tail = "p10" if evaluation.entries[0].curve.better[evaluation.metric] == "higher" else "p90"  # the worse end
     said = (
         f"On {'seen' if is_seen else 'unseen'} clients, {personal} reaches a mean test {evaluation.metric} of "
         f"{mine['mean']:.3f} against {other['mean']:.3f} for {evaluation.against} "
-        f"(p10 {mine['p10']:.3f} against {other['p10']:.3f}) and leaves {mine['hurt']:.1%} of clients worse off"
+        f"({tail} {mine[tail]:.3f} against {other[tail]:.3f}) and leaves {mine['hurt']:.1%} of clients worse off"
     )
     return f"{said}." if personal == FINETUNED else f"{said}; {_compared(evaluation, personal, FINETUNED, is_seen)}."
 
