@@ -2,6 +2,8 @@
 
     python benchmarks/scaling.py [--axes cohort population devices model] [--out DIR] [--repeats 3]
     python benchmarks/scaling.py --axes million      one million clients, cohort 10,000
+    python benchmarks/scaling.py --axes kept         100,000 clients that keep a head of 8,010 parameters each (FedPer),
+                                                     on the devices and on the host
     python benchmarks/scaling.py --axes tiny         16 clients a round of one step each, 16-8-10, 100 rounds a block
 
 Every case runs in a process of its own, so that its peak memory is its own. Prints and writes seconds a round
@@ -30,8 +32,9 @@ from pfljax.data.memory import empty
 NUM_CLASSES, MEAN_ROWS, SIGMA = 10, 20, 1.0
 CASE = {
     "cohort": 200, "population": 10_000, "devices": None, "features": 60, "hidden": (), "examples": "auto",
-    "block": "auto", "sigma": SIGMA,
+    "block": "auto", "sigma": SIGMA, "state": None,
 }  # fmt: skip
+KEPT = {"population": 100_000, "hidden": (800,)}
 TINY = {"cohort": 16, "population": 1_024, "features": 16, "hidden": (8,), "block": 100, "sigma": 0.0}
 AXES = {
     "cohort": [{"cohort": cohort} for cohort in (10, 30, 100, 300, 1_000, 3_000, 10_000)],
@@ -39,8 +42,10 @@ AXES = {
     "devices": [{"cohort": 400, "hidden": (200, 200), "devices": devices} for devices in (1, 2)],
     "model": [{"cohort": 100, "hidden": (size, size)} for size in (16, 64, 256, 1_024)],
     "million": [{"population": 1_000_000, "cohort": 10_000}],
+    "kept": [KEPT | {"state": state} for state in ("device", "host")],
     "tiny": [TINY | {"devices": devices} for devices in (1, 2)],
 }
+LARGE = ("million", "kept")
 LABELS = {"cohort": "clients a round", "population": "clients in all", "devices": "devices", "model": "hidden units"}
 
 
@@ -63,8 +68,9 @@ def measure(case: dict) -> dict:
     """One case, in this process."""
     pfl.use_cores(case["devices"])
     people = population(case["population"], case["features"], case["sigma"])
-    algorithm = pfl.algorithms.fedavg(pfl.models.mlp(people, case["hidden"]), optax.sgd(0.1), epochs=1, batch=20)
-    arguments = {"cohort": case["cohort"], "examples": case["examples"], "block": case["block"]}
+    make = pfl.algorithms.fedavg if case["state"] is None else pfl.algorithms.fedper
+    algorithm = make(pfl.models.mlp(people, case["hidden"]), optax.sgd(0.1), epochs=1, batch=20)
+    arguments = {name: case[name] for name in ("cohort", "examples", "block")} | {"state": case["state"] or "auto"}
     length, seconds, first = 1, [], None
     begin = time.perf_counter()
     for block in pfl.rounds(algorithm, people, rounds=10**6, unseen=0.0, **arguments):
@@ -100,7 +106,8 @@ def in_a_process(case: dict) -> dict:
 def size(axis: str, case: dict) -> float:
     if axis == "model":
         return case["hidden"][0]
-    return case[{"devices": "num_devices", "tiny": "num_devices", "million": "population"}.get(axis, axis)]
+    names = {"devices": "num_devices", "tiny": "num_devices", "million": "population", "kept": "population"}
+    return case[names.get(axis, axis)]
 
 
 def exponent(sizes: list[float], seconds: list[float]) -> float:
@@ -130,7 +137,7 @@ def draw(found: dict[str, list[dict]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--axes", nargs="+", choices=list(AXES), default=[axis for axis in AXES if axis != "million"])
+    parser.add_argument("--axes", nargs="+", choices=list(AXES), default=[axis for axis in AXES if axis not in LARGE])
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--smallest", type=int, default=None, help="only so many cases of each axis")
@@ -155,7 +162,7 @@ def main() -> None:
                 f"{case['num_devices']:>8}{case['compile_seconds']:>10.1f}{case['peak_gib']:>9.2f}",
                 flush=True,
             )
-        if len(found[axis]) > 1:
+        if axis in LABELS and len(found[axis]) > 1:
             sizes, seconds = [size(axis, case) for case in found[axis]], [case["seconds"] for case in found[axis]]
             print(f"{axis}: seconds a round grow as size^{exponent(sizes, seconds):.2f}")
     if options.out:
