@@ -1,7 +1,7 @@
 """The script that makes the embedded data sets: parser, choice of strings and characters, files."""
 
-import importlib.util
 import io
+import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -9,19 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "vendor_data.py"
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 
-
-def _vendor_data():
-    spec = importlib.util.spec_from_file_location("vendor_data", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-vendor_data = _vendor_data()
+from vendoring import catalogues, po, source, watch
 
 CATALOGUE = r"""# A translator
 #, fuzzy
@@ -77,7 +67,7 @@ msgstr "\303\244 \x41"
 
 
 def test_parser():
-    messages = vendor_data.parse_po(CATALOGUE)
+    messages = po.parse_po(CATALOGUE)
     found = [(m.context, m.source, m.plural, m.translations, m.fuzzy) for m in messages]
     assert found == [
         (None, "", None, ["Language: xx\n"], True),
@@ -91,31 +81,31 @@ def test_parser():
         (None, "Missing", None, [""], False),
         (None, "After", None, ["\303\244 A"], False),
     ]
-    assert vendor_data.parse_po("\ufeff" + CATALOGUE.replace("\n", "\r\n")) == messages
+    assert po.parse_po("\ufeff" + CATALOGUE.replace("\n", "\r\n")) == messages
 
 
 @pytest.mark.parametrize("text", ['msgstr "no id"', '"no keyword"', "msgid unquoted", 'msgid "a" "b"'])
 def test_parser_refuses_what_it_does_not_understand(text):
     with pytest.raises(ValueError, match="line 1"):
-        vendor_data.parse_po(text)
+        po.parse_po(text)
 
 
 def test_usable_strings():
-    messages = vendor_data.parse_po(CATALOGUE)
-    strings = [text for message in messages for text in vendor_data.usable_strings(message, "de")]
+    messages = po.parse_po(CATALOGUE)
+    strings = [text for message in messages for text in po.usable_strings(message, "de")]
     assert strings[:2] == ["einfach", "ohne"]
     assert "unsicher" not in strings
     assert not any("language" in text for text in strings)
     assert strings[3:7] == ["mai", "darf", "%d tag", "%d tage"]
-    english = [text for message in messages for text in vendor_data.usable_strings(message, "en")]
+    english = [text for message in messages for text in po.usable_strings(message, "en")]
     assert english[-4:] == ["%d day", "%d days", "missing", "after"]
-    apart = vendor_data.Message(source="x", translations=["E\u0301"])
-    assert vendor_data.usable_strings(apart, "fr") == ["\u00e9"]
+    apart = po.Message(source="x", translations=["E\u0301"])
+    assert po.usable_strings(apart, "fr") == ["\u00e9"]
 
 
 def test_strings_are_kept_once_where_they_first_occur():
     text = 'msgid "a"\nmsgid_plural "b"\nmsgstr[0] "X"\nmsgstr[1] "x"\nmsgid "c"\nmsgstr "x"\nmsgid "d"\nmsgstr "y"'
-    assert vendor_data.distinct_entries(vendor_data.parse_po(text), "de") == [["x"], ["y"]]
+    assert catalogues.distinct_entries(po.parse_po(text), "de") == [["x"], ["y"]]
 
 
 @pytest.mark.parametrize(
@@ -128,30 +118,29 @@ def test_strings_are_kept_once_where_they_first_occur():
     ],
 )
 def test_client_of_a_catalogue(member, client):
-    assert vendor_data.client_of(member) == client
+    assert catalogues.client_of(member) == client
 
 
 def test_characters_of_languages_that_are_left_out_take_no_place(monkeypatch):
-    monkeypatch.setattr(vendor_data, "VOCABULARY", 4)
+    monkeypatch.setattr(catalogues, "VOCABULARY", 4)
     counts = {"aa": Counter("a" * 90 + "b" * 10), "zz": Counter("xyz" * 20)}
-    assert vendor_data.choose_characters(counts) == ["a", "b"]
+    assert catalogues.choose_characters(counts) == ["a", "b"]
 
 
 def test_archives_have_the_same_bytes_every_time():
     arrays = {"numbers": np.arange(5, dtype=np.uint16), "names": np.array(["a", "bc"])}
-    content = vendor_data.npz_bytes(arrays)
-    assert content == vendor_data.npz_bytes(arrays)
+    content = source.npz_bytes(arrays)
+    assert content == source.npz_bytes(arrays)
     assert {info.date_time[0] for info in zipfile.ZipFile(io.BytesIO(content)).infolist()} == {1980}
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         np.testing.assert_array_equal(archive["names"], arrays["names"])
 
 
 def test_halving_the_rate_averages_pairs():
-    np.testing.assert_array_equal(vendor_data.halve_rate(np.array([[0.0], [2.0], [4.0], [8.0], [9.0]])), [[1.0], [6.0]])
+    np.testing.assert_array_equal(watch.halve_rate(np.array([[0.0], [2.0], [4.0], [8.0], [9.0]])), [[1.0], [6.0]])
 
 
 def test_a_wheel_with_other_content_is_refused(tmp_path):
-    source = vendor_data.SOURCES["wearable"]
-    (tmp_path / source.wheel).write_bytes(b"something else")
+    (tmp_path / watch.SOURCE.wheel).write_bytes(b"something else")
     with pytest.raises(ValueError, match="expected sha256"):
-        vendor_data.open_wheel(source, tmp_path)
+        source.open_wheel(watch.SOURCE, tmp_path)
