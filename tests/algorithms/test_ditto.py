@@ -7,6 +7,7 @@ Every coordinate is an experiment of its own: their mean has next to no noise le
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import pfljax as pfl
 from pfljax import local
@@ -49,3 +50,9 @@ def test_point_estimation():
     np.testing.assert_allclose(errors, [expected_error(lam) for lam in lams], rtol=0.04)
     assert np.argmin(errors) == lams.index(BEST)
     np.testing.assert_allclose(expected_error(BEST), 0.0086241, atol=1e-6)  # the figure for 8 clients
+
+
+@pytest.mark.parametrize("lam", [-0.1, float("nan")])
+def test_a_pull_away_is_refused(lam, model):
+    with pytest.raises(pfl.PflError, match="lam: expected a number of at least 0"):
+        pfl.algorithms.ditto(model, lam=lam, steps=1)

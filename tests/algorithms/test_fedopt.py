@@ -20,6 +20,7 @@ SECOND = {
 }
 BAD = [
     ({"b1": 1.5}, "b1: expected a number from 0 to 1, got 1.5"),
+    ({"server_lr": -1.0}, "server_lr: expected a number of at least 0, got -1.0"),
     ({"tau": -1.0}, "tau: expected a number of at least 0, got -1.0"),
     ({"weighting": "rows"}, "weighting: expected one of examples, uniform, got 'rows'"),
 ]

@@ -67,6 +67,8 @@ def test_a_strong_pull_is_fedavg(zoo):
     [
         ({"lam": 0}, "lam: expected a positive number, got 0"),
         ({"lam": float("nan")}, "lam: expected a positive number, got nan"),
+        ({"lr": -0.1}, "lr: expected a number of at least 0, got -0.1"),
+        ({"beta": -1.0}, "beta: expected a number of at least 0, got -1.0"),
         ({"inner_steps": 0}, "inner_steps: expected a whole number of at least 1, got 0"),
         ({"epochs": 1}, "epochs, steps: expected exactly one"),
     ],

@@ -8,6 +8,7 @@ import optax
 
 from pfljax import keys, local
 from pfljax.algorithms.fedavg import fedavg
+from pfljax.errors import at_least
 from pfljax.types import Algorithm, Model
 
 
@@ -25,7 +26,10 @@ def ditto(
     lam:          the pull towards the shared model; 0 is local training
     personal_opt: the optimizer of v (default: client_opt)
     fedavg_arguments: server_opt, epochs or steps, weighting, as in `fedavg`
+
+    Raises PflError for a negative lam.
     """
+    at_least("lam", lam, 0)
     base = fedavg(model, client_opt, batch=batch, hyper={"lam": lam}, **fedavg_arguments)
     personal_opt = personal_opt or client_opt or optax.sgd(0.1)
     ((train, server),) = base.passes

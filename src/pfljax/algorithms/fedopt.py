@@ -28,8 +28,9 @@ class Moments(NamedTuple):
 def adaptive(second: Second, lr: float, b1: float, tau: float) -> optax.GradientTransformation:
     """Lines 8 to 12 of Algorithm 2: m <- b1 m + (1 - b1) g; v <- second(v, g^2); w <- w - lr m / (sqrt(v) + tau).
 
-    No bias correction; m starts at 0, v at tau^2. Raises PflError for a negative tau and b1 outside 0 to 1.
+    No bias correction; m starts at 0, v at tau^2. Raises PflError for a negative lr or tau and b1 outside 0 to 1.
     """
+    at_least("server_lr", lr, 0)
     between("b1", b1, 0, 1)
     at_least("tau", tau, 0)
 
@@ -50,6 +51,8 @@ def fedavgm(
     model: Model, client_opt: local.Optimizer | None = None, *, server_lr=1.0, momentum=0.9, **rest
 ) -> Algorithm:
     """A server with heavy-ball momentum. Other arguments: `fedavg`."""
+    at_least("server_lr", server_lr, 0)
+    between("momentum", momentum, 0, 1)
     return fedavg(model, client_opt, optax.sgd(server_lr, momentum), **rest)._replace(name="fedavgm")
 
 
@@ -83,6 +86,7 @@ def fedadam_corrected(
     model: Model, client_opt: local.Optimizer | None = None, *, server_lr=0.01, b1=0.9, b2=0.99, tau=1e-3, **rest
 ) -> Algorithm:
     """The server is optax.adam: bias-corrected moments that start at 0. Others: `fedavg`."""
+    at_least("server_lr", server_lr, 0)
     server = optax.adam(server_lr, b1, b2, tau)
     return fedavg(model, client_opt, server, **rest)._replace(name="fedadam_corrected")
 
@@ -91,5 +95,6 @@ def fedyogi_corrected(
     model: Model, client_opt: local.Optimizer | None = None, *, server_lr=0.01, b1=0.9, b2=0.99, tau=1e-3, **rest
 ) -> Algorithm:
     """The server is optax.yogi: bias-corrected moments that start at 1e-6. Others: `fedavg`."""
+    at_least("server_lr", server_lr, 0)
     server = optax.yogi(server_lr, b1, b2, tau)
     return fedavg(model, client_opt, server, **rest)._replace(name="fedyogi_corrected")

@@ -9,7 +9,7 @@ import optax
 
 from pfljax import local
 from pfljax.algorithms.fedavg import fedavg
-from pfljax.errors import PflError, whole
+from pfljax.errors import PflError, at_least, whole
 from pfljax.types import Algorithm, Model
 
 
@@ -29,10 +29,12 @@ def pfedme(
 
     beta: the server's rate; above 1 it extrapolates. epochs, steps: as in `fedavg`; every step costs `inner_steps`
     gradients. A client's own model is found anew from w by the same inner steps, so an unseen client has one too and
-    nothing is kept. Raises PflError for lam <= 0 or no inner step.
+    nothing is kept. Raises PflError for lam <= 0, a negative rate or no inner step.
     """
     if not lam > 0:
         raise PflError(f"lam: expected a positive number, got {lam}")
+    for name, value in (("lr", lr), ("inner_lr", inner_lr), ("beta", beta)):
+        at_least(name, value, 0)
     whole("inner_steps", inner_steps)
     inner = lambda sent: local.sgd(sent.hyper["inner_lr"])
     own = local.gradient(model, batch)
