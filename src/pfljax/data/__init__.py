@@ -3,5 +3,6 @@
 from pfljax.data.embedded import characters, exercises, load
 from pfljax.data.population import About, Population
 from pfljax.data.synthetic import synthetic
+from pfljax.data.tfds import from_tfds
 
-__all__ = ["About", "Population", "characters", "exercises", "load", "synthetic"]
+__all__ = ["About", "Population", "characters", "exercises", "from_tfds", "load", "synthetic"]
