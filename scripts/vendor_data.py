@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vendoring import catalogues, insurance, watch
+from vendoring import catalogues, digits, insurance, purchases, watch
 from vendoring.source import notice, npz_bytes, open_wheel
 
 OUTPUT = Path(__file__).resolve().parent.parent / "src" / "pfljax" / "data" / "vendored"
@@ -21,6 +21,8 @@ POPULATIONS = {
     "keyboard": catalogues,
     "wearable": watch,
     "insurance": insurance,
+    "purchases": purchases,
+    "digits": digits,
 }
 
 

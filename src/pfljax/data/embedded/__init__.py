@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from pfljax.data.embedded import insurance, keyboard, wearable
+from pfljax.data.embedded import digits, insurance, keyboard, purchases, wearable
 from pfljax.data.embedded.keyboard import FEWEST_CHARACTERS
 from pfljax.data.embedded.symbols import characters
 from pfljax.data.embedded.text import BOUNDARY, OTHER
@@ -18,6 +18,8 @@ LOADERS: dict[str, Callable[..., Population]] = {
     "keyboard": keyboard.load,
     "wearable": wearable.load,
     "insurance": insurance.load,
+    "purchases": purchases.load,
+    "digits": digits.load,
 }
 
 
@@ -30,6 +32,8 @@ def load(name: str, **options: Any) -> Population:
       wrists are held out together. No options.
     insurance: a person's doctor visits next year; thousands of tiny clients.
       target="visits"|"spend", min_years=3
+    purchases: what a customer of a shop spends next, from their past. target="amount"|"gap", min_purchases=5
+    digits: which digit an image shows; a client is a form, filled in by one hand. seed=0
 
     Raises PflError for a name or an option that is not known.
 
