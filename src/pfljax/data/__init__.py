@@ -1,8 +1,22 @@
 """Where examples come from."""
 
+from pfljax.data import importers
+from pfljax.data.audit import Audit, audit, require_clean
 from pfljax.data.embedded import characters, exercises, load
 from pfljax.data.population import About, Population
 from pfljax.data.synthetic import synthetic
 from pfljax.data.tfds import from_tfds
 
-__all__ = ["About", "Population", "characters", "exercises", "from_tfds", "load", "synthetic"]
+__all__ = [
+    "About",
+    "Audit",
+    "Population",
+    "audit",
+    "characters",
+    "exercises",
+    "from_tfds",
+    "importers",
+    "load",
+    "require_clean",
+    "synthetic",
+]
