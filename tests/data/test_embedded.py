@@ -87,6 +87,7 @@ def test_notice_names_sources_authors_and_licences():
         "E. Alpaydin and C. Kaynak",
     ):
         assert words in notice
+    notice = " ".join(notice.split())
     assert notice.count("OF THE POSSIBILITY OF SUCH DAMAGE.") == 4
     assert notice.count("The above copyright notice and this permission notice shall be included in all") == 1
     assert "GCC" not in notice

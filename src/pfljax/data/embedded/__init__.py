@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from pfljax.data.embedded import digits, insurance, keyboard, purchases, wearable
+from pfljax.data.embedded import digits, insurance, keyboard, plays, purchases, wearable
 from pfljax.data.embedded.keyboard import FEWEST_CHARACTERS
 from pfljax.data.embedded.symbols import characters
 from pfljax.data.embedded.text import BOUNDARY, OTHER
@@ -16,6 +16,7 @@ __all__ = ["BOUNDARY", "FEWEST_CHARACTERS", "LOADERS", "OTHER", "characters", "e
 
 LOADERS: dict[str, Callable[..., Population]] = {
     "keyboard": keyboard.load,
+    "plays": plays.load,
     "wearable": wearable.load,
     "insurance": insurance.load,
     "purchases": purchases.load,
@@ -28,6 +29,8 @@ def load(name: str, **options: Any) -> Population:
 
     keyboard: the next character of translated messages; a client is one (language, app) such as "de/admin".
       order="entries"|"catalogue", context=6, min_characters=200, hold_out="client"|"language"
+    plays: the next character of Shakespeare; a client is one role of a play such as "hamlet/HAMLET".
+      context=6, min_characters=2000, hold_out="client"|"play"
     wearable: seven shoulder exercises from a smartwatch's motion; a client is one wrist of a subject, and both
       wrists are held out together. No options.
     insurance: a person's doctor visits next year; thousands of tiny clients.

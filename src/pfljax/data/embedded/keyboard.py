@@ -38,7 +38,7 @@ def load(
     """
     choice("order", order, ("entries", "catalogue"))
     choice("hold_out", hold_out, ("client", "language"))
-    whole("context", context, 1)
+    whole("context", context)
     whole("min_characters", min_characters, FEWEST_CHARACTERS)
     arrays = read("keyboard")
     lengths = arrays["string_characters"].astype(np.int64)
