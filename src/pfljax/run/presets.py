@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pfljax.errors import PflError, nearest
 from pfljax.run.config import AdaptConfig, LocalConfig, RunConfig, WarmupConfig
 from pfljax.run.methods import DittoConfig, FinetuneConfig, MethodConfig, PerFedAvgConfig
-from pfljax.run.populations import WearableConfig
+from pfljax.run.populations import DigitsConfig, InsuranceConfig, PurchasesConfig, WearableConfig
 
 
 class Preset(NamedTuple):
@@ -46,6 +46,48 @@ PRESETS = {
             local=LocalConfig(lr=0.3, batch=32),
         ),
         DittoConfig(lr=0.3, batch=32),
+    ),
+    "insurance": preset(
+        "5,397 people, half a minute",
+        RunConfig(
+            population=InsuranceConfig(),
+            rounds=60,
+            warmup_rounds=300,
+            cohort=200,
+            warmup=WarmupConfig(lr=0.1, steps=1, batch=4),
+            algorithm=PerFedAvgConfig(lr=0.1, inner_lr=0.02, inner_steps=1, steps=1, batch=4),
+            adapt=AdaptConfig(lr=0.02, batch=4, most_steps=20),
+            local=LocalConfig(lr=0.1, batch=4, most_steps=100),
+        ),
+        DittoConfig(lr=0.1, personal_lr=0.02, steps=1, batch=4),
+    ),
+    "purchases": preset(
+        "3,835 customers, half a minute",
+        RunConfig(
+            population=PurchasesConfig(),
+            rounds=60,
+            warmup_rounds=300,
+            cohort=200,
+            warmup=WarmupConfig(lr=0.1, steps=1, batch=8),
+            algorithm=PerFedAvgConfig(lr=0.1, inner_lr=0.02, inner_steps=1, steps=1, batch=8),
+            adapt=AdaptConfig(lr=0.02, batch=8, most_steps=20),
+            local=LocalConfig(lr=0.1, batch=8, most_steps=100),
+        ),
+        DittoConfig(lr=0.1, personal_lr=0.02, steps=1, batch=8),
+    ),
+    "digits": preset(
+        "14 writing forms, some seconds",
+        RunConfig(
+            population=DigitsConfig(),
+            rounds=60,
+            warmup_rounds=150,
+            cohort=10,
+            warmup=WarmupConfig(lr=0.3, steps=10, batch=16),
+            algorithm=PerFedAvgConfig(lr=0.1, inner_lr=0.1, inner_steps=1, steps=5, batch=16),
+            adapt=AdaptConfig(lr=0.1, batch=16),
+            local=LocalConfig(lr=0.3, batch=16),
+        ),
+        DittoConfig(lr=0.3, personal_lr=0.1, steps=10, batch=16),
     ),
 }
 DEFAULT = "keyboard"
