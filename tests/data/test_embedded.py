@@ -64,7 +64,7 @@ def test_files_are_the_recorded_ones_and_need_no_pickle(name):
 
 
 def test_files_are_small():
-    assert sum(path.stat().st_size for path in VENDORED.iterdir()) < 2_500_000
+    assert sum(path.stat().st_size for path in VENDORED.iterdir()) < 5_000_000
 
 
 def test_notice_names_sources_authors_and_licences():
@@ -79,6 +79,7 @@ def test_notice_names_sources_authors_and_licences():
     for words in (
         "Copyright (c) Django Software Foundation and individual contributors.",
         "Copyright (c) 2018, David M. Burns",
+        "Copyright 2019 Sean Stewart",
         "statsmodels Developers",
         "Copyright (c) 2015, Cameron Davidson-Pilon",
         "The scikit-learn developers.",
@@ -89,7 +90,7 @@ def test_notice_names_sources_authors_and_licences():
         assert words in notice
     notice = " ".join(notice.split())
     assert notice.count("OF THE POSSIBILITY OF SUCH DAMAGE.") == 4
-    assert notice.count("The above copyright notice and this permission notice shall be included in all") == 1
+    assert notice.count("The above copyright notice and this permission notice shall be included in all copies or") == 2
     assert "GCC" not in notice
 
 
@@ -267,7 +268,7 @@ def test_the_same_everywhere(keyboard, wearable):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("keybord", {}, "expected one of keyboard, wearable, .*got 'keybord', did you mean 'keyboard'"),
+        ("keybord", {}, "expected one of keyboard, plays, wearable, .*got 'keybord', did you mean 'keyboard'"),
         ("keyboard", {"ordre": "entries"}, "got 'ordre', did you mean 'order'"),
         ("keyboard", {"order": "catalog"}, "got 'catalog', did you mean 'catalogue'"),
         ("keyboard", {"hold_out": "lang"}, "expected one of client, language, got 'lang'"),
