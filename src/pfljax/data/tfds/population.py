@@ -58,7 +58,7 @@ def from_tfds(
     if client_key is None and (parse is not None or group_key is not None):
         raise PflError("parse, group_key: expected them beside a client_key only, got a partition")
     whole("min_rows", min_rows)
-    parts = shares_of.check(shares, seed)
+    shares_of.check(shares, seed)
     splits = _roles(split)
     if splits and (partition is not None or seed is not None):
         raise PflError(
@@ -77,7 +77,7 @@ def from_tfds(
     if partition is not None:
         return _dealt(rows, partition, shares, seed, about)
     ids, client = _clients(rows, parse)
-    return _by_key(rows, ids, client, splits, parts, seed, min_rows, about)
+    return _by_key(rows, ids, client, splits, shares, seed, min_rows, about)
 
 
 def _roles(split: str | Mapping[str, str]) -> dict[str, str]:
@@ -129,7 +129,7 @@ def _by_key(
     ids: tuple[str, ...],
     client: np.ndarray,
     splits: Mapping[str, str],
-    shares: np.ndarray,
+    shares: shares_of.Shares,
     seed: int | None,
     min_rows: int,
     about: About,
@@ -144,7 +144,7 @@ def _by_key(
     ids = tuple(ids[index] for index in kept)
     groups = _groups(rows, order, offsets, ids)
     if not splits:
-        shares_of.bounds(ids, sizes[kept], shares)  # refuses before anything is written
+        shares_of.bounds(ids, sizes[kept], shares_of.check(shares, seed))  # refuses before anything is written
         return Population.from_flat(arranged(rows, order), offsets, ids, shares, seed, groups=groups, about=about)
     role = np.repeat([ROLES.index(role) for role in splits], rows.counts)  # [row]
     counts = np.bincount(client * 3 + role, minlength=3 * len(sizes)).reshape(-1, 3)[kept]

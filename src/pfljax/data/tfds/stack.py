@@ -50,6 +50,7 @@ class Stack:
 def stack(builder: Any, splits: Sequence[str], arrays: Mapping[str, Column], keys: Mapping[str, Column]) -> Stack:
     """The rows of some splits: from the cache, or read and put there. keys: {argument: the column it names}."""
     counts = [source.num_rows(builder, split) for split in splits]
+    arrays = dict(sorted(arrays.items()))  # a builder and its directory tell their features in different orders
     asked = {
         "format": FORMAT,
         "name": builder.info.full_name,

@@ -2,7 +2,7 @@
 
 import tensorflow_datasets as tfds
 
-from pfljax.data.embedded import load
+from pfljax.data import load
 from pfljax.tfds_builders import shared
 
 
