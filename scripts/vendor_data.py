@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vendoring import catalogues, digits, insurance, plays, purchases, watch
+from vendoring import catalogues, digits, insurance, lending, plays, purchases, watch
 from vendoring.source import notice, npz_bytes, open_wheel
 
 OUTPUT = Path(__file__).resolve().parent.parent / "src" / "pfljax" / "data" / "vendored"
@@ -23,6 +23,7 @@ POPULATIONS = {
     "wearable": watch,
     "insurance": insurance,
     "purchases": purchases,
+    "lending": lending,
     "digits": digits,
 }
 

@@ -13,8 +13,8 @@ import numpy as np
 class Source:
     """A pinned wheel and what NOTICE says of it.
 
-    licence: of the data, as it is recorded; licence_member: the wheel's file with a licence's full text
-    terms: what NOTICE says between the two, where they are not the same
+    licence: of the data, as it is recorded; licence_member: the wheel's file with a licence's full text, or
+      licence_text where it has none; terms: what NOTICE says between the two, where they are not the same
     """
 
     package: str
@@ -22,10 +22,11 @@ class Source:
     wheel: str
     sha256: str
     licence: str
-    licence_member: str
     part: str
     changes: str
     authors: str
+    licence_member: str = ""
+    licence_text: str = ""
     terms: str = ", in full:"
 
 
@@ -54,7 +55,7 @@ def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
 def notice(name: str, source: Source, wheel: zipfile.ZipFile) -> str:
     """One source's section of NOTICE, with the full text of its licence."""
     rule = "-" * 80
-    text = wheel.read(source.licence_member).decode("utf-8")
+    text = source.licence_text or wheel.read(source.licence_member).decode("utf-8")
     licence = text.split("\n----\n")[0].strip()  # below the rule: libraries that are bundled in compiled wheels
     return (
         f"{rule}\n{name}.npz\n{rule}\n"

@@ -80,6 +80,7 @@ def test_notice_names_sources_authors_and_licences():
         "Copyright (c) Django Software Foundation and individual contributors.",
         "Copyright (c) 2018, David M. Burns",
         "Copyright 2019 Sean Stewart",
+        "Copyright 2019 Max Kuhn, RStudio",
         "statsmodels Developers",
         "Copyright (c) 2015, Cameron Davidson-Pilon",
         "The scikit-learn developers.",
@@ -90,7 +91,7 @@ def test_notice_names_sources_authors_and_licences():
         assert words in notice
     notice = " ".join(notice.split())
     assert notice.count("OF THE POSSIBILITY OF SUCH DAMAGE.") == 4
-    assert notice.count("The above copyright notice and this permission notice shall be included in all copies or") == 2
+    assert notice.count("The above copyright notice and this permission notice shall be included in all copies or") == 3
     assert "GCC" not in notice
 
 

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from pfljax.data.embedded import digits, insurance, keyboard, plays, purchases, wearable
+from pfljax.data.embedded import digits, insurance, keyboard, lending, plays, purchases, wearable
 from pfljax.data.embedded.keyboard import FEWEST_CHARACTERS
 from pfljax.data.embedded.symbols import characters
 from pfljax.data.embedded.text import BOUNDARY, OTHER
@@ -20,6 +20,7 @@ LOADERS: dict[str, Callable[..., Population]] = {
     "wearable": wearable.load,
     "insurance": insurance.load,
     "purchases": purchases.load,
+    "lending": lending.load,
     "digits": digits.load,
 }
 
@@ -36,6 +37,7 @@ def load(name: str, **options: Any) -> Population:
     insurance: a person's doctor visits next year; thousands of tiny clients.
       target="visits"|"spend", min_years=3
     purchases: what a customer of a shop spends next, from their past. target="amount"|"gap", min_purchases=5
+    lending: whether a loan goes bad; a client is a state. seed=0
     digits: which digit an image shows; a client is a form, filled in by one hand. seed=0
 
     Raises PflError for a name or an option that is not known.
