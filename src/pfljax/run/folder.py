@@ -178,6 +178,7 @@ def _manifest(config: RunConfig, population: Population) -> dict[str, Any]:
         "population": {
             "name": population.about.name,
             "checksum": population.checksum(),
+            "partition": population.about.partition or None,
             "clients": population.num_clients,
             "examples": population.num_rows,
             "source": population.about.source,
