@@ -160,9 +160,13 @@ def is_text(kind: Any) -> bool:
 
 def plain(values: Any) -> Any:
     """Categories as what they stand for."""
+    import pyarrow as pa
     from pyarrow import types
 
-    return values.cast(values.type.value_type) if types.is_dictionary(values.type) else values
+    if not types.is_dictionary(values.type):
+        return values
+    kind = pa.large_string() if is_text(values.type.value_type) else values.type.value_type
+    return pa.chunked_array([chunk.dictionary.cast(kind).take(chunk.indices) for chunk in values.chunks], kind)
 
 
 # ---- small steps ----

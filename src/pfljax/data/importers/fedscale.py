@@ -15,6 +15,7 @@ import numpy as np
 from pfljax.errors import PflError, nearest
 
 SPEEDS = ("computation", "communication")
+FLOAT32 = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,8 @@ def fedscale_devices(path: str | os.PathLike[str]) -> DeviceTraces:
     for key, device in found.items():
         if type(key) not in (int, str):
             raise PflError(f"{path.name}: expected client numbers, got {key!r}, a {type(key).__name__}")
+        if type(key) is int and not 0 <= key < 2**63:
+            raise PflError(f"{path.name}: expected client numbers from 0, got one below it or above 2**63")
         ids.append(str(key))
         speeds.append([_speed(f"{path.name}, client {key!r}", device, name) for name in SPEEDS])
     if len(set(ids)) < len(ids):
@@ -85,6 +88,7 @@ def _speed(what: str, device: Any, name: str) -> float:
     value = device[name]
     if type(value) not in (int, float):
         raise PflError(f"{what}: expected a number as {name}, got {value!r}, a {type(value).__name__}")
-    if not 0 < value < np.finfo(np.float32).max:
-        raise PflError(f"{what}: expected a positive, finite {name}, got {value!r}")
+    if not FLOAT32[0] <= value <= FLOAT32[1]:
+        got = repr(value) if abs(value) < 2**64 else f"{'-' * (value < 0)}2**64 or more"  # which may have no end
+        raise PflError(f"{what}: expected a positive, finite {name}, got {got}")
     return value

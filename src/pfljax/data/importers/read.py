@@ -5,7 +5,8 @@ A column is a pyarrow `ChunkedArray`, or a numpy array [row, ...] where it has m
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,14 +172,16 @@ def _npz(path: Path, wanted: Sequence[str], text: Iterable[str]) -> dict[str, Co
     return columns
 
 
-def _archive(path: Path) -> Any:
-    try:
-        archive = np.load(path, allow_pickle=False)
-    except Exception as error:  # as above
-        raise _damaged(path, error) from error
-    if not hasattr(archive, "files"):
-        raise PflError(f"{path.name}: expected an npz archive of named arrays, got a single array; use np.savez")
-    return archive
+@contextmanager
+def _archive(path: Path) -> Iterator[Any]:
+    with path.open("rb") as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+        except Exception as error:  # as above
+            raise _damaged(path, error) from error
+        if not hasattr(archive, "files"):
+            raise PflError(f"{path.name}: expected an npz archive of named arrays, got a single array; use np.savez")
+        yield archive
 
 
 def _of_table(table: "pa.Table", wanted: Sequence[str]) -> dict[str, Column]:

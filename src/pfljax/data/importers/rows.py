@@ -9,6 +9,8 @@ import numpy as np
 from pfljax.data.importers.read import Column, column
 from pfljax.errors import PflError
 
+FLOATS = {"halffloat": "float16", "float": "float32", "double": "float64"}  # pyarrow's names and numpy's
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -41,7 +43,7 @@ def join(name: str, parts: Sequence[Column], files: Sequence[str]) -> Column:
 
     kinds = [_kind(part) for part in parts]
     known = [kind for kind in kinds if kind != "null"]
-    if len(set(known)) > 1 and set(known) != {"int64", "double"}:
+    if len(set(known)) > 1 and set(known) != {"int64", "float64"}:
         odd = next(index for index, kind in enumerate(kinds) if kind not in ("null", known[0]))
         usual = files[kinds.index(known[0])]
         raise PflError(
@@ -49,11 +51,11 @@ def join(name: str, parts: Sequence[Column], files: Sequence[str]) -> Column:
         )
     if isinstance(parts[0], np.ndarray):
         return column(f"column {name!r}", np.concatenate(parts))
-    kind = parts[kinds.index("double" if "double" in kinds else known[0] if known else "null")].type
+    kind = parts[kinds.index("float64" if "float64" in kinds else known[0] if known else "null")].type
     return pa.chunked_array([chunk for part in parts for chunk in part.cast(kind).chunks], kind)
 
 
 def _kind(part: Any) -> str:
     if not isinstance(part, np.ndarray):
-        return str(part.type)
+        return FLOATS.get(str(part.type), str(part.type))
     return f"{part.dtype.kind if part.dtype.kind in 'US' else part.dtype}{list(part.shape[1:])}"
