@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pfljax import data, models
 from pfljax.data import Population
-from pfljax.data.embedded import FEWEST_CHARACTERS
+from pfljax.data.embedded import FEWEST_CHARACTERS, plays
 from pfljax.models import losses
 from pfljax.run import checks
 from pfljax.types import Model
@@ -47,17 +47,20 @@ class PlaysConfig:
     name: ClassVar[str] = "plays"
 
     min_characters: int = 2000
-    """Roles with less text are left out."""
+    """Roles with less text are left out; 500 is the least."""
+    hold_out: Literal["client", "play"] = "client"
+    """Whether unseen clients are drawn one by one or play by play."""
     features: int = 16
     """Numbers that stand for one character in the model."""
     hidden: int = 64
     """Width of the model's hidden layer."""
 
     def __post_init__(self):
-        checks.whole(self, "population", 1, "min_characters", "features", "hidden")
+        checks.whole(self, "population", plays.FEWEST_CHARACTERS, "min_characters")
+        checks.whole(self, "population", 1, "features", "hidden")
 
     def load(self) -> Population:
-        return data.load("plays", min_characters=self.min_characters)
+        return data.load("plays", min_characters=self.min_characters, hold_out=self.hold_out)
 
     def model(self, population: Population) -> Model:
         return models.char_lm(population, self.features, self.hidden)
@@ -84,10 +87,12 @@ class WearableConfig:
 
 @dataclass(frozen=True)
 class InsuranceConfig:
-    """Yearly doctor visits of insured people; a client is one person. Ships with the package."""
+    """Yearly doctor visits, or medical spending, of insured people; a client is one person. Ships with the package."""
 
     name: ClassVar[str] = "insurance"
 
+    target: Literal["visits", "spend"] = "visits"
+    """Doctor visits in a year, or the logarithm of what their treatment costs."""
     hidden: int = 16
     """Width of the model's hidden layer."""
 
@@ -95,9 +100,11 @@ class InsuranceConfig:
         checks.whole(self, "population", 1, "hidden")
 
     def load(self) -> Population:
-        return data.load("insurance")
+        return data.load("insurance", target=self.target)
 
     def model(self, population: Population) -> Model:
+        if self.target == "spend":
+            return models.regressor(population, (self.hidden,))
         visits = losses.poisson(lambda batch: batch["exposure"])
         return models.regressor(
             population, (self.hidden,), loss=visits, metrics={"deviance": losses.averaged(visits, scale=2.0)}
@@ -106,10 +113,12 @@ class InsuranceConfig:
 
 @dataclass(frozen=True)
 class PurchasesConfig:
-    """Logarithm of a customer's next amount in a shop; a client is one customer. Ships with the package."""
+    """How much, or how soon, a shop's customer buys next; a client is one customer. Ships with the package."""
 
     name: ClassVar[str] = "purchases"
 
+    target: Literal["amount", "gap"] = "amount"
+    """The logarithm of the next amount, or of the days until then."""
     hidden: int = 16
     """Width of the model's hidden layer."""
 
@@ -117,7 +126,7 @@ class PurchasesConfig:
         checks.whole(self, "population", 1, "hidden")
 
     def load(self) -> Population:
-        return data.load("purchases")
+        return data.load("purchases", target=self.target)
 
     def model(self, population: Population) -> Model:
         return models.regressor(population, (self.hidden,))

@@ -6,7 +6,14 @@ from typing import NamedTuple
 from pfljax.errors import PflError, nearest
 from pfljax.run.config import AdaptConfig, LocalConfig, RunConfig, WarmupConfig
 from pfljax.run.methods import DittoConfig, FinetuneConfig, MethodConfig, PerFedAvgConfig
-from pfljax.run.populations import DigitsConfig, InsuranceConfig, PurchasesConfig, WearableConfig
+from pfljax.run.populations import (
+    DigitsConfig,
+    InsuranceConfig,
+    LendingConfig,
+    PlaysConfig,
+    PurchasesConfig,
+    WearableConfig,
+)
 
 
 class Preset(NamedTuple):
@@ -88,6 +95,21 @@ PRESETS = {
             local=LocalConfig(lr=0.3, batch=16),
         ),
         DittoConfig(lr=0.3, personal_lr=0.1, steps=10, batch=16),
+    ),
+    "plays": preset("455 roles, a minute and a half", RunConfig(population=PlaysConfig()), DittoConfig()),
+    "lending": preset(
+        "50 states, some seconds",
+        RunConfig(
+            population=LendingConfig(),
+            rounds=60,
+            warmup_rounds=150,
+            cohort=16,
+            warmup=WarmupConfig(lr=0.1, steps=5, batch=32, weighting="examples"),
+            algorithm=PerFedAvgConfig(lr=0.05, inner_lr=0.02, inner_steps=1, steps=5, batch=32),
+            adapt=AdaptConfig(lr=0.02, batch=32, most_steps=40),
+            local=LocalConfig(lr=0.05, batch=32, most_steps=40),
+        ),
+        DittoConfig(lr=0.1, personal_lr=0.02, steps=5, batch=32),
     ),
 }
 DEFAULT = "keyboard"
