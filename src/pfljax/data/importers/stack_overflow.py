@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -159,6 +160,7 @@ def _make(made: Path, files: list[Clients], recipe: Recipe, cut: Cut) -> None:
             offsets=population.offsets,
             bounds=population.bounds,
             ids=np.frombuffer("\0".join(population.ids).encode(), np.uint8),
+            num_words=len(words),
         )
         (draft / "words.txt").write_text("\n".join(words), encoding="utf-8")
         if not made.is_dir():  # somebody else may have been faster
@@ -170,10 +172,10 @@ def _make(made: Path, files: list[Clients], recipe: Recipe, cut: Cut) -> None:
 def _open(made: Path, source: str) -> Population:
     try:
         tokens = np.load(made / "tokens.npy", mmap_mode="r", allow_pickle=False)
-        with np.load(made / "clients.npz", allow_pickle=False) as clients:
+        with (made / "clients.npz").open("rb") as file, np.load(file, allow_pickle=False) as clients:
             offsets, bounds, ids = clients["offsets"], clients["bounds"], clients["ids"].tobytes().decode().split("\0")
-        num_words = (made / "words.txt").read_text(encoding="utf-8").count("\n") + 1
-    except (OSError, ValueError, KeyError) as error:
+            num_words = int(clients["num_words"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise PflError(
             f"{made}: expected files written before, got {error}; delete the folder and import again"
         ) from error
