@@ -45,7 +45,7 @@ class Setting(NamedTuple):
 
 def setting(name: str) -> Setting:
     if name == "synthetic":
-        population = pfl.data.synthetic(1.0, 1.0)
+        population = pfl.data.generators.synthetic(1.0, 1.0).population
         return Setting(population, pfl.models.mlp(population, (20,)), 10, 100, {"steps": 20, "batch": 20})
     population = pfl.data.load(name)
     if name == "wearable":

@@ -42,15 +42,15 @@ class Problem(NamedTuple):
 
 
 def problem(num_rows: int, noise: float, seed: int) -> Problem:
-    """Heads are [hidden, client] with rows of length one, as in the authors' simulation."""
-    generator = np.random.default_rng(seed)
-    basis = lambda: np.linalg.qr(generator.normal(size=(DIM, WIDTH)))[0]
+    """Truth, start, heads and rows from one stream."""
+    stream = np.random.default_rng(seed)
+    basis = lambda: np.linalg.qr(stream.normal(size=(DIM, WIDTH)))[0]
     truth, start = basis(), basis()
-    heads = generator.normal(size=(WIDTH, NUM_CLIENTS))
-    heads /= np.linalg.norm(heads, axis=1, keepdims=True)
-    x = generator.normal(size=(NUM_CLIENTS, num_rows, DIM)) / np.sqrt(num_rows)
-    y = np.einsum("nmd,dk,kn->nm", x, truth, heads) + noise * generator.normal(size=(NUM_CLIENTS, num_rows))
-    return Problem(x, y, truth, start)
+    made = pfl.data.generators.linear_representations(
+        NUM_CLIENTS, DIM, WIDTH, (num_rows, 0, 0), noise, stream, basis=truth, dtype=np.float64
+    )
+    x, y = (made.population.arrays[name] for name in ("x", "y"))
+    return Problem(x.reshape(NUM_CLIENTS, num_rows, DIM), y.reshape(NUM_CLIENTS, num_rows), truth, start)
 
 
 def distance(found: np.ndarray, truth: np.ndarray) -> float:

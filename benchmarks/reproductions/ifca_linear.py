@@ -34,15 +34,11 @@ class Mixture(NamedTuple):
 
 
 def mixture(sigma: float, scale: float, seed: int, shrink: int = 1) -> Mixture:
-    generator = np.random.default_rng(seed)
-    num_rows, dim = NUM_ROWS // shrink, DIM // shrink
-    truth = scale * generator.integers(0, 2, (NUM_CLUSTERS, dim))
-    clients = {}
-    for index in range(NUM_CLIENTS):
-        x = generator.normal(size=(num_rows, dim))
-        y = x @ truth[index % NUM_CLUSTERS] + sigma * generator.normal(size=num_rows)
-        clients[f"c{index}"] = {"x": x.astype(np.float32), "y": y.astype(np.float32)}
-    return Mixture(pfl.data.Population.from_clients(clients, split=(1.0, 0.0, 0.0)), truth)
+    stream, rows = np.random.default_rng(seed), (NUM_ROWS // shrink, 0, 0)
+    made = pfl.data.generators.mixed_regressions(
+        NUM_CLIENTS, NUM_CLUSTERS, DIM // shrink, rows, noise=sigma, scale=scale, seed=stream
+    )
+    return Mixture(made.population, made.truth["weights"])
 
 
 def linear(dim: int) -> Model:

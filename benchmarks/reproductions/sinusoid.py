@@ -30,16 +30,8 @@ PRETRAINED_LRS = (0.001, 0.003, 0.005)  # pretraining is adapted at the rate tha
 
 def tasks(num_tasks: int, train_rows: int, test_rows: int, seed: int) -> pfl.data.Population:
     """A client per sine wave. x, y: [row, 1]."""
-    generator, rows = np.random.default_rng(seed), train_rows + test_rows
-    amplitude, phase = generator.uniform(0.1, 5, (num_tasks, 1)), generator.uniform(0, np.pi, (num_tasks, 1))
-    x = generator.uniform(-5, 5, (num_tasks, rows))
-    y = amplitude * np.sin(x - phase)
-    return pfl.data.Population(
-        arrays={name: array.reshape(-1, 1).astype(np.float32) for name, array in {"x": x, "y": y}.items()},
-        offsets=np.arange(num_tasks + 1) * rows,
-        bounds=np.full((num_tasks, 2), train_rows),
-        ids=tuple(f"sine{index}" for index in range(num_tasks)),
-    )
+    stream = np.random.default_rng(seed)
+    return pfl.data.generators.sinusoids(num_tasks, (train_rows, 0, test_rows), stream).population
 
 
 def model() -> Model:
