@@ -135,6 +135,13 @@ def test_bad_arguments_are_refused(change, words):
     assert words in refusal(joined, numbered({"a": 5}), None, PLAIN._replace(**change))
 
 
+@pytest.mark.parametrize("client", ["a", "b"])
+def test_tables_without_columns_are_refused(client):
+    tables = numbered({"a": 5, "b": 5}) | {client: {}}
+    message = refusal(join, [File("a.bin", {"a": 5, "b": 5}, tables.__getitem__)], PLAIN, About())
+    assert message == f"a.bin, client {client!r}: expected at least one column, got none"
+
+
 def test_groups_follow_their_clients():
     population = joined(numbered({"b": 5, "a": 5}), None, groups={"a": "g", "b": "h", "c": "i"})
     assert population.groups == ("h", "g")

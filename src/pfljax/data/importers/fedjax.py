@@ -6,7 +6,7 @@ The msgpack is that of `flax.serialization`, {name: array} with arrays as extens
 
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from os import PathLike
@@ -86,6 +86,8 @@ def _file(stack: ExitStack, name: str, convert: Callable[[Table], Table] | None,
         (data,), where = ask(f"SELECT data FROM {TABLE} WHERE rowid = ?", numbers[client])[0], place(name, client)
         table = _arrays(where, data)
         made = table if convert is None else values.converted(where, convert, table)
+        if not isinstance(made, Mapping):
+            raise PflError(f"{where}: expected {{name: array}} from convert, got a {type(made).__name__}")
         return {column: _checked(where, column, array, num_classes) for column, array in made.items()}
 
     return File(name, rows, read)

@@ -91,9 +91,9 @@ def join(
         begin = int(offsets[c])
         for index, file in enumerate(parts[c]):
             table, num_rows = file.read(client), file.rows[client]
-            if not arrays:
-                arrays = {n: new(n, (int(offsets[-1]), *a.shape[1:]), a.dtype) for n, a in table.items()}
+            if not first:
                 first = place(file.name, client)
+                arrays = {n: new(n, (int(offsets[-1]), *a.shape[1:]), a.dtype) for n, a in table.items()}
             _agree(place(file.name, client), table, num_rows, first, arrays)
             rows = slice(None)
             if index == 0:
@@ -160,6 +160,8 @@ def _order(file: File, client: str, seed: int | None) -> tuple[np.ndarray, np.nd
 
 def _agree(where: str, table: Table, num_rows: int, first: str, arrays: Table) -> None:
     """Refuses a table that is not of the columns, dtypes and shapes of the first one."""
+    if not table:
+        raise PflError(f"{where}: expected at least one column, got none")
     for name, array in table.items():
         if array.shape[:1] != (num_rows,):
             raise PflError(f"{where}: expected {num_rows} rows in {name!r}, got shape {list(array.shape)}")
