@@ -1,6 +1,6 @@
 """The embedded population purchases: inputs against plain loops, and nothing of the future in them."""
 
-from math import cos, log, pi, sin
+from math import log
 
 import numpy as np
 import pytest
@@ -25,7 +25,6 @@ def _expected(past: list[tuple[int, int, int]]) -> list[float]:
     """One row of inputs from the purchases up to it."""
     days, cds, cents = zip(*past, strict=True)
     n, first = len(past), len(past) == 1
-    angle = 2 * pi * (days[-1] % 365) / 365
     raw = {
         "amount": log(cents[-1] / 100),
         "mean_amount": log(sum(cents) / n / 100),
@@ -35,9 +34,6 @@ def _expected(past: list[tuple[int, int, int]]) -> list[float]:
         "number": log(n),
         "cds": log(cds[-1]),
         "mean_cds": log(sum(cds) / n),
-        "day": days[-1],
-        "season_sin": sin(angle),
-        "season_cos": cos(angle),
     }
     return [(raw[name] - zero) / one for name, (zero, one) in purchases.SCALES.items()]
 
@@ -87,9 +83,9 @@ def test_counts(least, clients, rows):
 def test_splits_are_60_20_20_in_time():
     population = embedded.load("purchases")
     assert [int(population.sizes(split).sum()) for split in SPLITS] == [18_482, 6454, 6322]
-    day = population.arrays["x"][:, list(purchases.SCALES).index("day")]
+    number = population.arrays["x"][:, list(purchases.SCALES).index("number")]
     client = np.repeat(np.arange(population.num_clients), np.diff(population.offsets))
-    assert (np.diff(day)[np.diff(client) == 0] > 0).all()
+    assert (np.diff(number)[np.diff(client) == 0] > 0).all()
 
 
 def test_the_future_is_not_in_the_inputs():
@@ -104,7 +100,7 @@ def test_the_future_is_not_in_the_inputs():
 
 def test_arrays():
     population = embedded.load("purchases")
-    assert population.arrays["x"].shape == (31_258, 11)
+    assert population.arrays["x"].shape == (31_258, 8)
     assert {array.dtype.str for array in population.arrays.values()} == {"<f4"}
     assert population.about.num_classes == 0
     assert np.abs(population.arrays["x"]).max() < 6

@@ -17,7 +17,8 @@ from pfljax.data.population import Population
 from pfljax.errors import PflError, whole
 
 # {input: (what becomes 0, its difference to what becomes 1)}: round numbers of the size of the thing, the same
-# for everybody, so that nothing is fitted to any customer or time. Means are over all purchases so far.
+# for everybody, so that nothing is fitted to any customer or time. Means are over all purchases so far. The
+# calendar is no input: test is later than train, so a model would have to extrapolate it.
 SCALES = {
     "amount": (3.0, 1.0),  # log of the last purchase's dollars
     "mean_amount": (3.0, 1.0),  # log of the mean
@@ -27,14 +28,11 @@ SCALES = {
     "number": (1.5, 1.0),  # log of how many purchases so far
     "cds": (0.7, 0.7),  # log of the last purchase's CDs
     "mean_cds": (0.7, 0.7),  # log of the mean
-    "day": (270.0, 160.0),  # of the last purchase, from the first of January 1997 on
-    "season_sin": (0.0, 1.0),  # the same within its year
-    "season_cos": (0.0, 1.0),
 }
 
 
 def load(target: Literal["amount", "gap"] = "amount", min_purchases: int = 5) -> Population:
-    """x: [purchase, 11] float32, a customer's past up to one purchase, in SCALES; y: [purchase] float32, of the next.
+    """x: [purchase, 8] float32, a customer's past up to one purchase, in SCALES; y: [purchase] float32, of the next.
 
     A customer's n purchase days give n - 1 examples in the order of time, split 60/20/20 in that order.
 
@@ -66,13 +64,12 @@ def load(target: Literal["amount", "gap"] = "amount", min_purchases: int = 5) ->
 
 
 def _past(day: np.ndarray, cds: np.ndarray, cents: np.ndarray, number: np.ndarray) -> np.ndarray:
-    """[row, 11] float32 in SCALES: what is known right after each purchase. Sums are of integers, hence exact."""
+    """[row, 8] float32 in SCALES: what is known right after each purchase. Sums are of integers, hence exact."""
     first = np.repeat(edges(number)[:-1], number)  # [row] its customer's first row
     so_far = np.arange(len(day)) - first + 1
     is_first = so_far == 1
     gap = np.where(is_first, 1, np.diff(day, prepend=day[:1]))
     totals = {name: edges(column)[1:] - edges(column)[first] for name, column in (("cds", cds), ("cents", cents))}
-    angle = 2 * np.pi * (day % 365) / 365
     columns = {
         "amount": np.log(cents / 100),
         "mean_amount": np.log(totals["cents"] / (100 * so_far)),
@@ -82,9 +79,6 @@ def _past(day: np.ndarray, cds: np.ndarray, cents: np.ndarray, number: np.ndarra
         "number": np.log(so_far),
         "cds": np.log(cds),
         "mean_cds": np.log(totals["cds"] / so_far),
-        "day": day,
-        "season_sin": np.sin(angle),
-        "season_cos": np.cos(angle),
     }
     scaled = {name: (columns[name] - zero) / one for name, (zero, one) in SCALES.items()}
     for name in ("gap", "mean_gap"):
