@@ -47,10 +47,11 @@ def setting(name: str) -> Setting:
     if name == "synthetic":
         population = pfl.data.generators.synthetic(1.0, 1.0).population
         return Setting(population, pfl.models.mlp(population, (20,)), 10, 100, {"steps": 20, "batch": 20})
-    population = pfl.data.load(name)
     if name == "wearable":
+        population = pfl.data.load(name)
         return Setting(population, pfl.models.mlp(population, (64,)), 10, 60, {"steps": 10, "batch": 32})
-    return Setting(population, pfl.models.char_lm(population), 32, 60, {"steps": 10, "batch": 32})
+    population = pfl.data.load(name, min_characters=1000)  # the larger clients, so that all methods can be run
+    return Setting(population, pfl.models.char_lm(population), 20, 60, {"steps": 10, "batch": 32})
 
 
 def rate(sent):
