@@ -12,8 +12,9 @@ reads back what was written, checksum included.
 from pfljax.tfds_builders.pfl_digits import pfl_digits_dataset_builder as pfl_digits
 from pfljax.tfds_builders.pfl_insurance import pfl_insurance_dataset_builder as pfl_insurance
 from pfljax.tfds_builders.pfl_keyboard import pfl_keyboard_dataset_builder as pfl_keyboard
+from pfljax.tfds_builders.pfl_lending import pfl_lending_dataset_builder as pfl_lending
 from pfljax.tfds_builders.pfl_plays import pfl_plays_dataset_builder as pfl_plays
 from pfljax.tfds_builders.pfl_purchases import pfl_purchases_dataset_builder as pfl_purchases
 from pfljax.tfds_builders.pfl_wearable import pfl_wearable_dataset_builder as pfl_wearable
 
-__all__ = ["pfl_digits", "pfl_insurance", "pfl_keyboard", "pfl_plays", "pfl_purchases", "pfl_wearable"]
+__all__ = ["pfl_digits", "pfl_insurance", "pfl_keyboard", "pfl_lending", "pfl_plays", "pfl_purchases", "pfl_wearable"]

@@ -1,12 +1,15 @@
 """`from_tfds`: whose rows, in which order, cut how; dtypes; what is refused."""
 
 import re
+import shutil
 import sys
 from collections import defaultdict
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from tfds_toys import VISITS, visits
 
 import pfljax as pfl
 from pfljax.data.tfds import features, source
@@ -59,6 +62,8 @@ def test_parse_merges_keys_and_keeps_the_order_of_rows(clinics):
 def test_dtypes_are_those_of_the_features(clinics):
     population = pfl.data.from_tfds(clinics, client_key=KEY)
     kinds = {name: (array.dtype, array.shape[1:]) for name, array in population.arrays.items()}
+    row = population.arrays["visit/day"]
+    np.testing.assert_array_equal(population.arrays["temperature"], row + 0.5)
     assert kinds == {
         "visit/day": (np.int64, ()),
         "pixels": (np.int16, (2, 3)),
@@ -71,6 +76,7 @@ def test_int32_stays_int32_and_is_a_key_too(made):
     builder = made({"who": np.int32, "x": np.int32}, {"train": [{"who": 7 - r % 2, "x": r} for r in range(8)]})
     population = pfl.data.from_tfds(builder, client_key="who")
     assert population.arrays["x"].dtype == np.int32
+    assert population.arrays["x"].tolist() == [0, 2, 4, 6, 1, 3, 5, 7]
     assert population.ids == ("7", "6")
 
 
@@ -178,7 +184,7 @@ def test_chunks_of_any_size_give_the_same(clinics, tmp_path, monkeypatch):
         ({"client_key": KEY, "split": {"train": "train", "tset": "test"}}, ["did you mean 'test'"]),
         ({"client_key": KEY, "split": {"train": "train", "test": "test"}, "seed": 0}, ["'train+test'"]),
         ({"client_key": "visit/day", "split": {"train": "train", "test": "test"}}, ["client '60'", "'train+test'"]),
-        ({"client_key": "visit/day"}, ["client '0'", "at least 2 examples"]),
+        ({"client_key": "visit/day"}, ["client '0'", "at least 2 rows", "min_rows=2 leaves it out"]),
         ({"client_key": KEY, "min_rows": 0}, ["min_rows"]),
         ({"client_key": KEY, "shares": (1, 1, 1)}, ["split"]),
         ({"client_key": KEY, "split": 3}, ["split"]),
@@ -202,10 +208,10 @@ def test_ids_that_are_not_utf8_are_refused(made):
 
 def test_labels_outside_their_classes_are_refused(made):
     label = tfds.features.ClassLabel(num_classes=2)
-    rows = [{"who": "a", "y": value} for value in (0, 1, -1)]
-    builder = made({"who": tfds.features.Text(), "y": label}, {"train": rows})
+    rows = [{"who": "a", "x": 1, "y": value} for value in (0, 1, -1)]
+    builder = made({"who": tfds.features.Text(), "x": np.int32, "y": label}, {"train": rows})
     assert "classes from 0 to 1 in 'y', got -1 in row 2" in refusal(builder, client_key="who")
-    assert "classes from 0 to 1 in 'y', got -1" in refusal(builder, client_key="y", arrays={"x": "y"})
+    assert "classes from 0 to 1 in 'y', got -1" in refusal(builder, client_key="y")
 
 
 def test_nan_is_refused_by_client_and_row(made):
@@ -248,13 +254,26 @@ def test_parquet_is_refused_because_it_loses_rows(made):
     assert len(builder.as_data_source("train")) == 100
 
 
-@pytest.mark.skipif("tensorflow" in sys.modules, reason="needs tensorflow to be missing")
 def test_tfrecord_says_what_to_install(clinics, monkeypatch):
     monkeypatch.setattr(source, "find_spec", lambda name: None)
     monkeypatch.setattr(type(clinics.info), "file_format", property(lambda _: tfds.core.FileFormat.TFRECORD))
     message = refusal(clinics, client_key=KEY)
     assert "expected tensorflow, which tfrecord files need" in message
     assert "pip install tensorflow-cpu" in message
+
+
+@pytest.mark.skipif(find_spec("tensorflow") is None, reason="tensorflow writes and reads tfrecord files")
+def test_tfrecord_gives_what_array_record_gives(made):
+    rows = {"train": visits(60), "test": visits(30, first=60)}
+    sums = []
+    for kind in ("array_record", "tfrecord"):
+        builder = made(VISITS, rows, kind)
+        assert builder.info.file_format.value == kind
+        sums.append(
+            [pfl.data.from_tfds(builder, split, client_key=KEY).checksum() for split in ("train", "train[:40]")]
+        )
+        shutil.rmtree(str(builder.data_path))
+    assert sums[0] == sums[1]
 
 
 def test_other_formats_are_refused(clinics, monkeypatch):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tfds_toys import VISITS, visits
 
 import pfljax as pfl
 from pfljax.data.memory import memory_map
@@ -67,8 +68,6 @@ def test_another_request_is_read_apart(clinics, reads, own_cache, other):
 
 
 def test_files_prepared_anew_are_read_anew(clinics, made, reads):
-    from conftest import VISITS, visits  # this folder's
-
     before = pfl.data.from_tfds(clinics, client_key="kind")
     shutil.rmtree(str(clinics.data_path))
     again = made(VISITS, {"train": visits(60, first=5), "test": visits(30)})
@@ -78,13 +77,18 @@ def test_files_prepared_anew_are_read_anew(clinics, made, reads):
 
 
 @pytest.mark.parametrize("file", ["0.npy", "key0.npy", "about.json", "by-*/0.npy"])
-@pytest.mark.parametrize("damage", ["cut", "emptied", "overwritten", "deleted"])
+@pytest.mark.parametrize("damage", ["cut", "emptied", "longer", "overwritten", "deleted"])
 def test_a_damaged_cache_is_refused_and_made_again_once_deleted(clinics, own_cache, file, damage):
     whole = pfl.data.from_tfds(clinics, client_key=KEY, arrays={"x": "pixels"}).checksum()
     (folder,) = own_cache.iterdir()
     (path,) = folder.glob(file)
     content = path.read_bytes()
-    changed = {"cut": content[: len(content) // 2], "emptied": b"", "overwritten": b"\xff" * len(content)}
+    changed = {
+        "cut": content[: len(content) // 2],
+        "emptied": b"",
+        "longer": content + b"1",
+        "overwritten": b"\xff" * len(content),
+    }
     if damage == "deleted":
         path.unlink()
     else:

@@ -144,7 +144,11 @@ def _by_key(
     ids = tuple(ids[index] for index in kept)
     groups = _groups(rows, order, offsets, ids)
     if not splits:
-        shares_of.bounds(ids, sizes[kept], shares_of.check(shares, seed))  # refuses before anything is written
+        if shares[2] > 0 and sizes[kept].min() < 2:
+            bad = ids[int(np.argmin(sizes[kept]))]
+            raise PflError(
+                f"client {bad!r}: expected at least 2 rows (train and test), got 1; min_rows=2 leaves it out"
+            )
         return Population.from_flat(arranged(rows, order), offsets, ids, shares, seed, groups=groups, about=about)
     role = np.repeat([ROLES.index(role) for role in splits], rows.counts)  # [row]
     counts = np.bincount(client * 3 + role, minlength=3 * len(sizes)).reshape(-1, 3)[kept]

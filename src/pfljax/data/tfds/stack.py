@@ -215,6 +215,8 @@ def _mapped(folder: Path, file: str, dtype: np.dtype, shape: tuple[int, ...]) ->
         raise _damaged(folder, file, f"{type(error).__name__}: {error}") from error
     if array.dtype != dtype or array.shape != shape:
         raise _damaged(folder, file, f"{array.dtype}{list(array.shape)} instead of {dtype}{list(shape)}")
+    if (size := (folder / file).stat().st_size) != array.offset + array.nbytes:
+        raise _damaged(folder, file, f"{size} bytes instead of {array.offset + array.nbytes}")
     return array
 
 
