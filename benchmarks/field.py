@@ -60,9 +60,9 @@ def rate(sent):
 
 
 A, BASE = pfl.algorithms, "!head/*"
-FIXED = {  # the rate is part of the server's optimizer, so of the program
-    "mime": lambda model, work, lr: A.mime(model, optax.sgd(lr, 0.9), **work),
-    "mimelite": lambda model, work, lr: A.mimelite(model, optax.sgd(lr, 0.9), **work),
+FIXED = {  # the rate is part of the server's optimizer, so of the program; its momentum multiplies it by ten
+    "mime": lambda model, work, lr: A.mime(model, optax.sgd(lr / 10, 0.9), **work),
+    "mimelite": lambda model, work, lr: A.mimelite(model, optax.sgd(lr / 10, 0.9), **work),
 }
 METHODS = {
     "local_only": lambda model, work: A.local_only(model, rate, **work),
