@@ -128,15 +128,15 @@ def test_extensions_and_persistent_ids_are_refused(tmp_path):
         (GOOD | {3: {"computation": float("nan"), "communication": 1.0}}, ["positive, finite computation, got nan"]),
         (
             GOOD | {3: {"computation": float("inf"), "communication": 1.0}},
-            ["positive, finite computation, got 2**64 or more"],
+            ["positive, finite computation, got inf"],
         ),
         (GOOD | {3: {"computation": 1e-50, "communication": 1.0}}, ["positive, finite computation, got 1e-50"]),
-        (GOOD | {3: {"computation": -(10**5000), "communication": 1.0}}, ["computation, got -2**64 or more"]),
+        (GOOD | {3: {"computation": -(10**5000), "communication": 1.0}}, ["computation, got one of more than 64 bits"]),
         ({-1: GOOD[1]}, ["expected client numbers from 0, got one below it"]),
         ({10**5000: GOOD[1]}, ["expected client numbers from 0, got one below it or above 2**63"]),
         (
             GOOD | {3: {"computation": 10**5000, "communication": 1.0}},
-            ["positive, finite computation, got 2**64 or more"],
+            ["positive, finite computation, got one of more than 64 bits"],
         ),
     ],
 )

@@ -89,6 +89,7 @@ def _speed(what: str, device: Any, name: str) -> float:
     if type(value) not in (int, float):
         raise PflError(f"{what}: expected a number as {name}, got {value!r}, a {type(value).__name__}")
     if not FLOAT32[0] <= value <= FLOAT32[1]:
-        got = repr(value) if abs(value) < 2**64 else f"{'-' * (value < 0)}2**64 or more"  # which may have no end
+        is_short = type(value) is float or abs(value) < 2**64  # whole numbers of a pickle may have no end
+        got = repr(value) if is_short else "one of more than 64 bits"
         raise PflError(f"{what}: expected a positive, finite {name}, got {got}")
     return value

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Column = Any  # pa.ChunkedArray | np.ndarray
 KINDS = (".csv", ".parquet", ".npz")
-LARGEST_BLOCK = 2**30  # bytes of a csv file by which the types of its columns are told
+BLOCK = 2**24  # bytes of a csv file read at once; no row can be longer than two
 
 
 def title(source: object) -> str:
@@ -117,7 +117,8 @@ def _file_names(kind: str, path: Path) -> Iterable[str]:
 
     try:
         if kind == ".csv":
-            with csv.open_csv(path, parse_options=csv.ParseOptions(newlines_in_values=True)) as reader:
+            reading, parsing = csv.ReadOptions(block_size=BLOCK), csv.ParseOptions(newlines_in_values=True)
+            with csv.open_csv(path, reading, parsing) as reader:
                 return reader.schema.names
         if kind == ".parquet":
             return parquet.read_schema(path).names
@@ -132,11 +133,9 @@ def _csv(path: Path, wanted: Sequence[str], text: Iterable[str]) -> dict[str, Co
     from pyarrow import csv
 
     try:
-        # One block for the whole file: types are told by the first block, which may hold whole numbers by chance.
-        block = min(path.stat().st_size + 1, LARGEST_BLOCK)
         table = csv.read_csv(
             path,
-            csv.ReadOptions(block_size=block),
+            csv.ReadOptions(block_size=BLOCK),
             csv.ParseOptions(newlines_in_values=True),
             csv.ConvertOptions(include_columns=list(wanted), column_types={name: pa.string() for name in text}),
         )
