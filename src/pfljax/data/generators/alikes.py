@@ -101,7 +101,7 @@ def stackoverflow_alike(
     num_clients, num_rows = _scaled(scale, 342_477, 135_818_730)
     sizes = shares(_stream(seed, "stackoverflow").lognormal(0, 1.5, num_clients), num_rows, 100)
     if max_rows is not None:
-        sizes = np.minimum(sizes, whole("max_rows", max_rows, 3))
+        sizes = np.minimum(sizes, whole("max_rows", max_rows, 2))
     offsets = edges(sizes)
     shape, num_words = (int(offsets[-1]), 21), 10_000
 

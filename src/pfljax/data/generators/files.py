@@ -32,7 +32,7 @@ def written(
     except OSError as error:
         raise PflError(f"folder: expected one that can be written to, got {error}") from error
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")  # never a pickle
     except (OSError, ValueError) as error:
         raise PflError(f"{path}: expected an array written before, got {error}; delete it to make it again") from error
     if array.shape != shape or array.dtype != dtype:
