@@ -65,3 +65,18 @@ def test_a_seed_deals_the_same_images_anew(digits):
     for form in digits.ids:
         both = [np.concatenate([p.client(form, split)["y"] for split in SPLITS]) for p in (digits, other)]
         np.testing.assert_array_equal(np.sort(both[0]), np.sort(both[1]))
+
+
+def test_dealt_by_a_dirichlet_law(digits):
+    dealt = embedded.load("digits", partition="dirichlet", num_clients=30, alpha=0.1)
+    assert (dealt.num_clients, dealt.num_rows) == (30, 1797)
+    assert np.diff(dealt.offsets).min() >= 10
+    everything = lambda population: sorted(map(bytes, population.arrays["x"].reshape(len(population.arrays["x"]), -1)))
+    assert everything(dealt) == everything(digits)
+    assert dealt.about.partition
+    assert dealt.about.licence == digits.about.licence
+    default = embedded.load("digits", partition="dirichlet")
+    assert default.num_clients == 40
+    assert embedded.load("digits", partition="dirichlet", seed=1).about.partition != default.about.partition
+    kinds = lambda population: np.mean([len(set(population.client(c)["y"].tolist())) for c in population.ids])
+    assert kinds(dealt) < kinds(default) < kinds(digits)

@@ -38,7 +38,8 @@ def load(name: str, **options: Any) -> Population:
       target="visits"|"spend", min_years=3
     purchases: what a customer of a shop spends next, from their past. target="amount"|"gap", min_purchases=5
     lending: whether a loan goes bad; a client is a state. seed=0
-    digits: which digit an image shows; a client is a form, filled in by one hand. seed=0
+    digits: which digit an image shows; a client is a form, filled in by one hand, or dealt by label.
+      partition="forms"|"dirichlet", num_clients, alpha, seed=0
 
     Raises PflError for a name or an option that is not known.
 
