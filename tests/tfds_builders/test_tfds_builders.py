@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -13,6 +14,8 @@ import tensorflow_datasets as tfds
 import pfljax as pfl
 import pfljax.tfds_builders
 from pfljax.data.embedded import LOADERS
+from pfljax.data.partition.basis import fingerprint
+from pfljax.data.partition.record import by_owner
 from pfljax.errors import PflError
 from pfljax.tfds_builders import shared
 
@@ -59,20 +62,21 @@ def test_tfds_finds_it_by_name_and_does_not_download(prepared):
     assert (source[0]["client"], source[0]["group"]) == (b"subject1/left", b"subject1")
 
 
-def test_two_rounds_by_key_and_dealt_anew(prepared):
-    from pfljax.data import partition
+KEYS = {"split": SPLITS, "client_key": "client", "group_key": "group"}
+DEAL = {
+    "split": "train+test",
+    "partition": lambda y: by_owner(np.arange(len(y)) % 12, [*"abcdefghijkl"], fingerprint(y), "robin", {}, None),
+}
 
-    by_key = pfl.data.from_tfds("pfl_wearable", SPLITS, client_key="client", group_key="group", data_dir=prepared)
-    dealt = pfl.data.from_tfds(
-        "pfl_wearable", "train+test", partition=lambda y: partition.iid(len(y), 12), data_dir=prepared
-    )
-    assert (dealt.num_clients, dealt.num_rows) == (12, 2723 + 772)
-    assert dealt.about.partition
-    for population in (by_key, dealt):
-        model = pfl.models.linear(population)
-        algorithm = pfl.algorithms.fedavg(model, optax.sgd(0.1), steps=2, batch=8)
-        result = pfl.simulate(algorithm, population, cohort=4, rounds=2, seed=0)
-        assert np.isfinite(pfl.evaluate(result, population).shared.test).all()
+
+@pytest.mark.parametrize(("whose", "num_clients"), [(DEAL, 12), pytest.param(KEYS, 20, marks=pytest.mark.slow)])
+def test_two_rounds(prepared, whose, num_clients):
+    population = pfl.data.from_tfds("pfl_wearable", data_dir=prepared, **whose)
+    assert population.num_clients == num_clients
+    algorithm = pfl.algorithms.fedavg(pfl.models.mlp(population, (8,)), optax.sgd(0.1), steps=2, batch=8)
+    result = pfl.simulate(algorithm, population, cohort=4, rounds=2, seed=0)
+    assert int(result.server.round) == 2
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.vars.params))
 
 
 @pytest.mark.parametrize("name", NAMES)

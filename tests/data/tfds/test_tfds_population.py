@@ -12,6 +12,8 @@ import tensorflow_datasets as tfds
 from tfds_toys import VISITS, visits
 
 import pfljax as pfl
+from pfljax.data.partition.basis import fingerprint
+from pfljax.data.partition.record import Partition, by_owner
 from pfljax.data.tfds import features, source
 from pfljax.errors import PflError
 
@@ -149,6 +151,51 @@ def test_chunks_of_any_size_give_the_same(clinics, tmp_path, monkeypatch):
         monkeypatch.setattr(source, "MOST_ROWS", most)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"by-{most}"))
         assert pfl.data.from_tfds(clinics, "train+test", client_key=KEY).checksum() == whole.checksum()
+
+
+def robin(rows: np.ndarray | int, num_clients: int) -> Partition:
+    """Row r belongs to client r modulo their number, or to that of its label."""
+    owner = np.asarray(rows) if np.ndim(rows) else np.arange(rows) % num_clients
+    return by_owner(owner, [f"c{i}" for i in range(num_clients)], fingerprint(rows), "robin", {}, None)
+
+
+def test_a_partition_deals_rows_in_the_order_of_the_files(clinics):
+    dealt = pfl.data.from_tfds(clinics, "train+test", partition=robin(90, 7), shares=(1.0, 0.0, 0.0))
+    assert days(dealt, "train") == {f"c{i}": list(range(i, 90, 7)) for i in range(7)}
+    assert dealt.about.partition == robin(90, 7).sha256()
+    assert dealt.about.source == "TFDS toy/1.2.0"
+
+
+def test_a_partitioner_is_given_the_labels(clinics):
+    arrays = {"x": "pixels", "y": "kind"}
+    by_label = pfl.data.from_tfds(clinics, partition=lambda y: robin(y, 3), arrays=arrays, seed=4)
+    for label in range(3):
+        assert set(by_label.client(f"c{label}")["y"].tolist()) == {label}
+    assert by_label.about.num_classes == 3
+    stacked = {"x": by_label.arrays["x"], "y": by_label.arrays["y"]}
+    by_hand = robin(stacked["y"], 3).apply(stacked, seed=None)
+    assert by_hand.sizes("test").tolist() == by_label.sizes("test").tolist()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"partition": lambda y: robin(y, 3)}, ["partition: expected an array 'y'", "arrays={'y': ...}"]),
+        ({"partition": len, "arrays": {"y": "kind"}}, ["expected its result to be a Partition, got a int"]),
+        ({"partition": "iid"}, ["a Partition or a function from labels to one, got 'iid'"]),
+        ({"partition": robin(90, 7), "group_key": "kind"}, ["beside a client_key only, got a partition"]),
+        ({"partition": robin(90, 7), "split": {"train": "train", "test": "test"}}, ["'train+test'"]),
+    ],
+)
+def test_wrong_partitions_say_what_was_expected(clinics, options, words):
+    message = refusal(clinics, **options)
+    for word in words:
+        assert word in message
+
+
+def test_a_partition_of_other_rows_is_refused(clinics):
+    with pytest.raises(PflError):
+        pfl.data.from_tfds(clinics, "train", partition=robin(90, 7))
 
 
 # ---- what is refused ----

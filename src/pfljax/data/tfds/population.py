@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pfljax.data import split as shares_of
+from pfljax.data.partition.record import Partition
 from pfljax.data.population import About, Population
 from pfljax.data.tfds import features, source
 from pfljax.data.tfds.stack import Stack, arranged, stack
@@ -22,7 +23,7 @@ def from_tfds(
     client_key: str | None = None,
     parse: Callable[[str], str] | None = None,
     group_key: str | None = None,
-    partition: Any = None,
+    partition: Partition | Callable[[np.ndarray], Partition] | None = None,
     arrays: Mapping[str, str] | None = None,
     shares: shares_of.Shares = (0.6, 0.2, 0.2),
     seed: int | None = None,
@@ -59,6 +60,8 @@ def from_tfds(
         raise PflError("parse, group_key: expected them beside a client_key only, got a partition")
     whole("min_rows", min_rows)
     shares_of.check(shares, seed)
+    if not (partition is None or isinstance(partition, Partition) or callable(partition)):
+        raise PflError(f"partition: expected a Partition or a function from labels to one, got {partition!r}")
     splits = _roles(split)
     if splits and (partition is not None or seed is not None):
         raise PflError(
@@ -178,12 +181,20 @@ def _groups(rows: Stack, order: np.ndarray, offsets: np.ndarray, ids: tuple[str,
     return tuple(values[code] for code in first)
 
 
-def _dealt(rows: Stack, partition: Any, shares: shares_of.Shares, seed: int | None, about: About) -> Population:
-    if callable(partition):
+def _dealt(
+    rows: Stack,
+    partition: Partition | Callable[[np.ndarray], Partition],
+    shares: shares_of.Shares,
+    seed: int | None,
+    about: About,
+) -> Population:
+    if not isinstance(partition, Partition):
         if "y" not in rows.arrays:
             raise PflError(
                 f"partition: expected an array 'y', whose labels it deals by, got {', '.join(rows.arrays)}; "
                 "name the feature with arrays={'y': ...}"
             )
         partition = partition(rows.arrays["y"])
+        if not isinstance(partition, Partition):
+            raise PflError(f"partition: expected its result to be a Partition, got a {type(partition).__name__}")
     return partition.apply(rows.arrays, shares, seed, about=about)
