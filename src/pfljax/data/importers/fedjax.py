@@ -55,8 +55,8 @@ def fedjax(
         population = join(files, Cut(split, seed, incomplete, min_rows), about)
     y = population.arrays.get("y")
     if num_classes is None and y is not None and y.dtype.kind == "i":
-        about = replace(about, num_classes=int(y.max()) + 1)
-    return replace(population, about=about)
+        return replace(population, about=replace(about, num_classes=int(y.max()) + 1))
+    return population
 
 
 def _file(stack: ExitStack, name: str, convert: Callable[[Table], Table] | None, num_classes: int | None) -> File:
@@ -66,7 +66,7 @@ def _file(stack: ExitStack, name: str, convert: Callable[[Table], Table] | None,
     base = stack.enter_context(closing(sqlite3.connect(f"{Path(name).resolve().as_uri()}?mode=ro", uri=True)))
     base.text_factory = bytes
     ask = lambda query, *arguments: _asked(name, base, query, *arguments)
-    found = [column.decode() for _, column, *_ in ask(f"PRAGMA table_info({TABLE})")]
+    found = [column.decode(errors="replace") for _, column, *_ in ask(f"PRAGMA table_info({TABLE})")]
     if not set(COLUMNS) <= set(found):
         raise PflError(f"{name}: expected a table {TABLE} with {', '.join(COLUMNS)}, got {', '.join(found) or 'none'}")
     (pages,), (size,) = ask("PRAGMA page_count")[0], ask("PRAGMA page_size")[0]
@@ -83,8 +83,12 @@ def _file(stack: ExitStack, name: str, convert: Callable[[Table], Table] | None,
         raise PflError(f"{name}: expected at least one client in {TABLE}, got none")
 
     def read(client: str) -> Table:
-        (data,), where = ask(f"SELECT data FROM {TABLE} WHERE rowid = ?", numbers[client])[0], place(name, client)
-        table = _arrays(where, data)
+        where, found = place(name, client), ask(f"SELECT data FROM {TABLE} WHERE rowid = ?", numbers[client])
+        if not found:
+            raise PflError(
+                f"{where}: expected rowid {numbers[client]} to be found again, got none; the file is damaged"
+            )
+        table = _arrays(where, found[0][0])
         made = table if convert is None else values.converted(where, convert, table)
         if not isinstance(made, Mapping):
             raise PflError(f"{where}: expected {{name: array}} from convert, got a {type(made).__name__}")
@@ -96,7 +100,7 @@ def _file(stack: ExitStack, name: str, convert: Callable[[Table], Table] | None,
 def _asked(name: str, base: sqlite3.Connection, query: str, *arguments: Any) -> list[tuple]:
     try:
         return base.execute(query, arguments).fetchall()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeError) as error:  # a damaged schema may be quoted in bytes that are no text
         raise PflError(f"{name}: expected a sqlite database, got {error}; restore or fetch the file again") from error
 
 

@@ -156,7 +156,23 @@ def _inputs(where: str, x: list, convert: Callable | None, known: tuple[np.ndarr
     array = _numpy(f"{where}, x", x, known)
     if array.dtype.kind == "u" or not x:
         return array
-    return array.astype(np.float32)
+    return _single(f"{where}, x", array)
+
+
+def _single(where: str, array: np.ndarray) -> np.ndarray:
+    """As float32. Raises PflError for what is too large for it."""
+    with np.errstate(over="ignore"):
+        made = array.astype(np.float32)
+    return _finite(where, made)
+
+
+def _finite(where: str, array: np.ndarray) -> np.ndarray:
+    if not (good := np.isfinite(array)).all():
+        row = int(np.argmin(good.reshape(len(array), -1).all(axis=1)))
+        raise PflError(
+            f"{where}: expected finite numbers that a float32 holds, got {array[row]} in row {row}; impute or drop it"
+        )
+    return array
 
 
 def _numpy(where: str, rows: list, known: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -171,10 +187,7 @@ def _numpy(where: str, rows: list, known: tuple[np.ndarray, np.ndarray]) -> np.n
         raise PflError(f"{where}: expected lists of one length, got ragged ones; pad them, or use convert") from error
     if array.dtype.kind not in "fi":
         raise PflError(f"{where}: expected numbers, or strings of one length, got {array.dtype} data; use convert")
-    if not (good := np.isfinite(array)).all():
-        row = int(np.argmin(good.reshape(len(array), -1).all(axis=1)))
-        raise PflError(f"{where}: expected finite numbers, got NaN or infinity in row {row}; impute or drop the row")
-    return array
+    return _finite(where, array)
 
 
 def _labels(where: str, y: np.ndarray, is_text: bool, num_classes: int) -> np.ndarray:
@@ -188,7 +201,7 @@ def _labels(where: str, y: np.ndarray, is_text: bool, num_classes: int) -> np.nd
     if not num_classes:
         if y.ndim != 1:
             raise PflError(f"{where}: expected one number a row for y, got shape {list(y.shape)}")
-        return y.astype(np.float32)
+        return _single(where, y)
     if y.dtype.kind == "f" and (y == np.rint(y)).all():
         y = y.astype(np.int64)
     return values.classes(where, y, num_classes)
