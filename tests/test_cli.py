@@ -56,7 +56,7 @@ def test_list_fits_one_screen(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("rum", "command: expected one of run, plan, list, got 'rum', did you mean 'run'?"),
+        ("rum", "command: expected one of run, plan, data, list, got 'rum', did you mean 'run'?"),
         ("list all", "list: expected nothing or 'algorithms' behind it, got all"),
         ("run wearabel", "did you mean 'wearable'?"),
         ("run --algorithm.iner-lr 1", "did you mean '--algorithm.inner-lr'?"),
@@ -73,6 +73,57 @@ def test_mistakes(words, said, capsys, tmp_path, monkeypatch):
     assert code == 2
     assert said in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("data", "data: expected one of keyboard, plays, "),
+        ("data --out a.png", "behind it, got --out"),
+        ("data keybord", "got 'keybord', did you mean 'keyboard'?"),
+        ("data keyboard --min-charcters 300", "got '--min-charcters', did you mean '--min-characters'?"),
+        ("data keyboard --min-characters 3", "min_characters: expected a whole number of at least 100, got 3"),
+        ("data keyboard --order entires", "order: expected one of entries, catalogue, got 'entires', did you mean"),
+        ("data digits --seed 0.5", "seed: expected a whole number of at least 0, or None for no shuffling, got 0.5"),
+        ("data digits --seed", "--seed: expected a value behind it, got nothing"),
+        ("data digits --seed --out a.png", "--seed: expected a value behind it, got --out"),
+        ("data digits --seed 1 --seed=2", "--seed: expected once, got it twice"),
+        ("data digits seed 1", "data: expected options such as --out FILE.png, got 'seed'"),
+        ("data digits --out a.jpg", "--out: expected a file that ends with .png, got 'a.jpg'"),
+        ("data digits --out=no/a.png", "--out: expected a file in a folder that is there, got 'no/a.png'"),
+    ],
+)
+def test_mistakes_in_looking(words, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, err = outcome(capsys, *words.split())
+    assert code == 2
+    assert said in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_looking_at_a_population(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pfljax.run.draw_population.draw", lambda population, names: repr(names).encode())
+    assert main(["data", "wearable"]) == 0
+    facts = str(pfljax.data.describe(pfljax.data.load("wearable")))
+    assert capsys.readouterr().out == f"{facts}\n\nPicture: wearable.png\n"
+    assert (tmp_path / "wearable.png").read_text() == repr(pfljax.data.exercises())
+    assert main(["data", "keyboard", "--min-characters=9000", "--context", "2"]) == 0
+    assert f"x{'uint8':>18}     [2] " in capsys.readouterr().out
+    assert (tmp_path / "keyboard.png").read_text() == repr(pfljax.data.characters())
+    (tmp_path / "digits.png").write_text("mine")
+    code, err = outcome(capsys, "data", "digits")
+    assert (code, (tmp_path / "digits.png").read_text()) == (2, "mine")
+    assert "digits.png: expected no such file here, got one; name it by --out" in err
+    assert main(["data", "digits", "--out", "digits.png"]) == 0
+    assert (tmp_path / "digits.png").read_text() == "()"
+
+
+def test_help_of_looking(capsys):
+    assert main(["data", "--help"]) == 0
+    assert "keyboard, plays, wearable" in capsys.readouterr().out
+    assert main(["data", "wearable", "-h"]) == 0
+    assert "y: [example] int32, the exercise" in capsys.readouterr().out
 
 
 def test_used_and_impossible_folders(capsys, tmp_path):

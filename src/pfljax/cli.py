@@ -1,4 +1,4 @@
-"""The command line: `pfljax run`, `pfljax plan`, `pfljax list`."""
+"""The command line: `pfljax run`, `pfljax plan`, `pfljax data`, `pfljax list`."""
 
 import sys
 import textwrap
@@ -20,6 +20,7 @@ pfljax: personalized federated learning, simulated at the speed of its gradients
 
   pfljax run [keyboard|wearable] [algorithm:NAME] [options]   compare personalized with shared, local and control models
   pfljax plan [the words of a run]                            what it will take: bytes, steps, time to compile
+  pfljax data NAME [--out FILE.png] [options]                 what a population is like, in words and as a picture
   pfljax list                                                 populations and algorithms
   pfljax list algorithms                                      what each method sends, keeps and shows to the server
   pfljax run --help                                           the options of a run
@@ -30,8 +31,9 @@ Examples:
   pfljax run wearable --seed 1                     some seconds
   pfljax run keyboard algorithm:ditto --algorithm.lam 0.5 --out runs/ditto
   pfljax plan keyboard --cohort 500
+  pfljax data keyboard --min-characters 1000       664 clients become fewer; draws keyboard.png
 """
-COMMANDS = ("run", "plan", "list")
+COMMANDS = ("run", "plan", "data", "list")
 MISTAKE, INTERRUPTED = 2, 130  # exit codes
 KEPT_SECONDS = 0.5  # a program that compiles faster is not worth a file
 SCREEN = 100  # columns of `pfljax list`
@@ -66,6 +68,8 @@ def _command(words: list[str], begin: float) -> int:
         return _run(rest, begin)
     if command == "plan":
         return _plan(rest)
+    if command == "data":
+        return _data(rest)
     raise PflError(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}{nearest(command, COMMANDS)}")
 
 
@@ -106,6 +110,18 @@ def _plan(words: list[str]) -> int:
     _keep_programs()
     for each in estimates(config):
         print(each)
+    return 0
+
+
+def _data(words: list[str]) -> int:
+    from pfljax.run.look import look, parse, usage
+
+    if {"-h", "--help"} & set(words):
+        print(usage(words), end="")
+        return 0
+    wanted = parse(words)
+    print(look(wanted))
+    print(f"\nPicture: {wanted.path}")
     return 0
 
 
