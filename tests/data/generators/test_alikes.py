@@ -13,6 +13,7 @@ from pfljax.data.generators import (
     cifar100_alike,
     content,
     emnist_alike,
+    files,
     shakespeare_alike,
     stackoverflow_alike,
 )
@@ -27,7 +28,7 @@ def blank(monkeypatch):
     monkeypatch.setattr(
         content, "images", lambda name, seed, labels, classes, shape: np.zeros((len(labels), *shape), np.uint8)
     )
-    monkeypatch.setattr(content, "sentences", lambda *arguments: None)
+    monkeypatch.setattr(files, "joined", lambda parts, shape, dtype: np.broadcast_to(np.zeros((), dtype), shape))
 
 
 def label_pairs(population, unit=1):

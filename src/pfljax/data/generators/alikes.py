@@ -6,16 +6,15 @@ data. `scale` is the share of the clients that is made, from above 0 to 1; rows 
 """
 
 import os
+from collections.abc import Iterator
 
 import numpy as np
 
 from pfljax import keys
 from pfljax.data.embedded.runs import edges
 from pfljax.data.embedded.text import OTHER, next_symbols
-from pfljax.data.generators import content
-from pfljax.data.generators.files import written
+from pfljax.data.generators import content, files
 from pfljax.data.generators.generated import about
-from pfljax.data.memory import empty
 from pfljax.data.population import Population
 from pfljax.errors import PflError, whole
 
@@ -105,13 +104,13 @@ def stackoverflow_alike(
     offsets = edges(sizes)
     shape, num_words = (int(offsets[-1]), 21), 10_000
 
-    def fill(tokens: np.ndarray) -> None:
-        content.sentences("stackoverflow", seed, offsets, num_words, tokens)
+    def parts() -> Iterator[np.ndarray]:
+        return content.sentences("stackoverflow", seed, offsets, num_words, 20)
 
     if folder is None:
-        fill(tokens := empty(shape, np.dtype(np.int16)))
+        tokens = files.joined(parts, shape, np.int16)
     else:  # clients, rows and the seed decide sizes, and they the content
-        tokens = written(folder, f"stackoverflow_alike-{num_clients}-{shape[0]}-{seed}", shape, np.int16, fill)
+        tokens = files.written(folder, f"stackoverflow_alike-{num_clients}-{shape[0]}-{seed}", parts, shape, np.int16)
     arrays = {"x": tokens[:, :-1], "y": tokens[:, 1:]}
     return _population("stackoverflow_alike", "next word", num_words + OTHER + 1, arrays, sizes)
 

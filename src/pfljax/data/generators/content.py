@@ -1,5 +1,7 @@
 """What stands in for real images and texts: made in chunks with streams of their own, so the same on any machine."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from pfljax import keys
@@ -45,8 +47,8 @@ def text(name: str, seed: int, offsets: np.ndarray, num_symbols: int) -> np.ndar
     return (OTHER + 1 + follow).astype(np.uint8)
 
 
-def sentences(name: str, seed: int, offsets: np.ndarray, num_words: int, tokens: np.ndarray) -> None:
-    """Fills tokens, [row, 1 + length] int16, chunk by chunk: BOUNDARY, then words by Zipf's law that follow in order.
+def sentences(name: str, seed: int, offsets: np.ndarray, num_words: int, length: int) -> Iterator[np.ndarray]:
+    """Chunks of [row, 1 + length] int16: BOUNDARY, then words by Zipf's law, each of which points to the next.
 
     A sentence walks a ring of SLOTS with steps of the client's own kind (of eight), from a start of its own. The word
     of rank r has slots in proportion to 1 / r (the rarest have none), and the number OTHER + r. offsets: [client + 1].
@@ -56,11 +58,11 @@ def sentences(name: str, seed: int, offsets: np.ndarray, num_words: int, tokens:
     words = (OTHER + 1 + keys.host(seed, f"{name} ring").permutation(rank)).astype(np.int16)
     generator = keys.host(seed, f"{name} steps")
     steps = generator.integers(1, SLOTS, 8, dtype=np.uint16)[generator.integers(0, 8, len(offsets) - 1)]
-    rows, length = tokens.shape[0], tokens.shape[1] - 1
     place, step = np.arange(length, dtype=np.uint16), CHUNK // (2 * length)
-    for chunk, begin in enumerate(range(0, rows, step)):
-        part = tokens[begin : begin + step]
-        start = keys.host(seed, f"{name} starts", chunk).integers(0, SLOTS, len(part), dtype=np.uint16)
-        client = np.searchsorted(offsets, np.arange(begin, begin + len(part)), side="right") - 1
-        part[:, 0] = BOUNDARY
+    for chunk, begin in enumerate(range(0, int(offsets[-1]), step)):
+        rows = np.arange(begin, min(begin + step, int(offsets[-1])))
+        start = keys.host(seed, f"{name} starts", chunk).integers(0, SLOTS, len(rows), dtype=np.uint16)
+        client = np.searchsorted(offsets, rows, side="right") - 1
+        part = np.full((len(rows), 1 + length), BOUNDARY, np.int16)
         part[:, 1:] = words[start[:, None] + steps[client][:, None] * place]  # uint16 wraps: a ring
+        yield part
