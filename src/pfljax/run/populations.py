@@ -158,14 +158,20 @@ class DigitsConfig:
 
     name: ClassVar[str] = "digits"
 
+    partition: Literal["forms", "dirichlet"] = "forms"
+    """Clients are the 14 forms, or 40 with shares of the digits of their own."""
+    alpha: float = 0.5
+    """How alike the shares of a Dirichlet partition are: large is alike, small is few digits a client."""
     hidden: int = 32
     """Width of the model's hidden layer."""
 
     def __post_init__(self):
+        checks.rate(self, "population", "alpha")
         checks.whole(self, "population", 1, "hidden")
 
     def load(self) -> Population:
-        return data.load("digits")
+        options = {"alpha": self.alpha} if self.partition == "dirichlet" else {}
+        return data.load("digits", partition=self.partition, **options)
 
     def model(self, population: Population) -> Model:
         return models.mlp(population, (self.hidden,))
