@@ -77,7 +77,7 @@ def tff_stack_overflow(
         made = root / f"stack_overflow-{_digest(files, recipe, cut)}"
         if not made.is_dir():
             _make(made, files, recipe, cut)
-    return _open(made, values.source("TFF HDF5", train, test))
+    return reopen(made, values.source("TFF HDF5", train, test))
 
 
 def stack_overflow_words(
@@ -155,13 +155,7 @@ def _make(made: Path, files: list[Clients], recipe: Recipe, cut: Cut) -> None:
         population = join([part(clients) for clients in files], cut, About(), new=new)
         if (mapped := memory_map(population.arrays["tokens"])) is not None:
             mapped.flush()
-        np.savez(
-            draft / "clients.npz",
-            offsets=population.offsets,
-            bounds=population.bounds,
-            ids=np.frombuffer("\0".join(population.ids).encode(), np.uint8),
-            num_words=len(words),
-        )
+        write_clients(draft, population.ids, population.offsets, population.bounds, len(words))
         (draft / "words.txt").write_text("\n".join(words), encoding="utf-8")
         if not made.is_dir():  # somebody else may have been faster
             draft.rename(made)
@@ -169,15 +163,22 @@ def _make(made: Path, files: list[Clients], recipe: Recipe, cut: Cut) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _open(made: Path, source: str) -> Population:
+def write_clients(folder: Path, ids: Sequence[str], offsets: np.ndarray, bounds: np.ndarray, num_words: int) -> None:
+    """What `reopen` reads beside tokens.npy [row, length + 1] int16. Others: see `Population`."""
+    names = np.frombuffer("\0".join(ids).encode(), np.uint8)
+    np.savez(folder / "clients.npz", ids=names, offsets=offsets, bounds=bounds, num_words=num_words)
+
+
+def reopen(folder: Path, source: str) -> Population:
+    """The population whose files are in `folder`, tokens memory-mapped. Raises PflError for files that are damaged."""
     try:
-        tokens = np.load(made / "tokens.npy", mmap_mode="r", allow_pickle=False)
-        with (made / "clients.npz").open("rb") as file, np.load(file, allow_pickle=False) as clients:
+        tokens = np.load(folder / "tokens.npy", mmap_mode="r", allow_pickle=False)
+        with (folder / "clients.npz").open("rb") as file, np.load(file, allow_pickle=False) as clients:
             offsets, bounds, ids = clients["offsets"], clients["bounds"], clients["ids"].tobytes().decode().split("\0")
             num_words = int(clients["num_words"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise PflError(
-            f"{made}: expected files written before, got {error}; delete the folder and import again"
+            f"{folder}: expected files written before, got {error}; delete the folder and import again"
         ) from error
     about = About("tff stack overflow", "next word by author", num_words + OTHER + 1, source)
     return Population({"x": tokens[:, :-1], "y": tokens[:, 1:]}, offsets, bounds, tuple(ids), about=about)
