@@ -15,7 +15,7 @@ def mixtures(labels: np.ndarray, num_clients: int, alpha: float, *, min_size: in
     """Clients of equal sizes (to one row), each with a mix of labels from Dirichlet(alpha * the mix of the whole).
 
     Hsu et al., "Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification", 2019.
-    A label that has run out is left to nobody else, and the others share its part.
+    Once a label has run out, the others share its part.
 
     labels: [row] whole numbers. Raises PflError as `dirichlet` does.
     """
