@@ -215,7 +215,7 @@ def _mixed(words: np.ndarray) -> np.ndarray:
 def _equal(array: np.ndarray, left: np.ndarray, right: np.ndarray) -> bool:
     step = max(1, CHUNK // max(1, array[:1].nbytes))
     parts = [slice(begin, begin + step) for begin in range(0, len(left), step)]
-    return all(np.array_equal(array[left[part]], array[right[part]]) for part in parts)
+    return all(np.array_equal(_bytes(array[left[part]]), _bytes(array[right[part]])) for part in parts)
 
 
 def _parts(array: np.ndarray) -> Iterator[slice]:
