@@ -7,14 +7,17 @@ data. `scale` is the share of the clients that is made, from above 0 to 1; rows 
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from pfljax import keys
+from pfljax.data import partition
 from pfljax.data.embedded.runs import edges
 from pfljax.data.embedded.text import OTHER, next_symbols
 from pfljax.data.generators import content, files
 from pfljax.data.generators.generated import about
+from pfljax.data.partition.dealing import whole_counts
 from pfljax.data.population import Population
 from pfljax.errors import PflError, whole
 
@@ -29,40 +32,35 @@ def emnist_alike(scale: float = 1.0, seed: int = 0) -> Population:
     """
     num_clients, num_rows = _scaled(scale, 3_400, 671_585)
     generator = _stream(seed, "emnist")
-    sizes = shares(np.maximum(generator.normal(197.5 - 10, 77, num_clients), 0), num_rows, 10)
+    sizes = share_out(np.maximum(generator.normal(197.5 - 10, 77, num_clients), 0), num_rows, 10)
     frequency = np.repeat([DIGITS / 10, (1 - DIGITS) / 52], [10, 52])
     labels = generator.choice(62, num_rows, p=frequency)
     x = content.images("emnist", seed, labels, 62, (28, 28, 1))[..., 0]
     return _population("emnist_alike", "character from an image", 62, {"x": x, "y": labels.astype(np.int32)}, sizes)
 
 
-def cifar10_alike(scale: float = 1.0, seed: int = 0, *, alpha: float = 0.5) -> Population:
+def cifar10_alike(scale: float = 1.0, seed: int = 0, *, alpha: float = 1.0) -> Population:
     """CIFAR-10 among 100 clients by a Dirichlet law of labels, each of 500 + 100 images. Generated content.
 
-    x: [image, 32, 32, 3] uint8, y: [image] int32. A client's labels are drawn by its own shares, from a symmetric
-    Dirichlet(alpha) (Hsu et al., 2019), with replacement: all clients' together are near equal for large alpha only.
-    The 100 are its test rows; of the 500 (in all 50,000) fifty are for validation.
+    x: [image, 32, 32, 3] uint8, y: [image] int32. Clients are `partition.mixtures` (Hsu et al., 2019) of as many
+    images of every class. 100 of a client's rows are for test; of the 500 (in all 50,000) fifty are for validation.
     """
-    _positive("alpha", alpha)
-    num_clients, _ = _scaled(scale, 100, 60_000)
-    law = _stream(seed, "cifar10").dirichlet(np.full(10, float(alpha)), num_clients)
-    return _cifar("cifar10", law, 600, seed)
+    num_clients, num_rows = _scaled(scale, 100, 60_000)
+    labels = np.arange(num_rows) * 10 // num_rows
+    return _cifar("cifar10", partition.mixtures(labels, num_clients, alpha, seed=seed), labels, seed)
 
 
 def cifar100_alike(scale: float = 1.0, seed: int = 0, *, alpha: float = 0.1, beta: float = 10.0) -> Population:
     """CIFAR-100 among 500 clients by Pachinko allocation, each of 100 + 20 images. Generated content.
 
-    x: [image, 32, 32, 3] uint8, y: [image] int32. A client's shares of the 20 coarse classes are from a symmetric
-    Dirichlet(alpha), and of the five fine ones in each, here label // 5, from Dirichlet(beta), as in TFF's; labels are
-    drawn with replacement. TFF has the 10,000 test images at 100 other clients; here each of the 500 has 20 of them.
+    x: [image, 32, 32, 3] uint8, y: [image] int32; the coarse class is y // 5. Clients are `partition.pachinko` of as
+    many images of every class. TFF has the 10,000 test images at 100 other clients; here each of the 500 has 20 of
+    them, and keeps ten of the others for validation.
     """
-    _positive("alpha", alpha)
-    _positive("beta", beta)
-    num_clients, _ = _scaled(scale, 500, 60_000)
-    generator = _stream(seed, "cifar100")
-    coarse = generator.dirichlet(np.full(20, float(alpha)), num_clients)
-    fine = generator.dirichlet(np.full(5, float(beta)), (num_clients, 20))
-    return _cifar("cifar100", (coarse[..., None] * fine).reshape(num_clients, 100), 120, seed)
+    num_clients, num_rows = _scaled(scale, 500, 60_000)
+    labels = np.arange(num_rows) * 100 // num_rows
+    dealt = partition.pachinko(labels, labels // 5, num_clients, alpha=alpha, beta=beta, seed=seed)
+    return _cifar("cifar100", dealt, labels, seed)
 
 
 def shakespeare_alike(scale: float = 1.0, seed: int = 0) -> Population:
@@ -73,7 +71,7 @@ def shakespeare_alike(scale: float = 1.0, seed: int = 0) -> Population:
     """
     num_clients, num_rows = _scaled(scale, 1_129, 4_226_158)
     spread = np.sqrt(np.log(1 + 1.66**2))
-    sizes = shares(_stream(seed, "shakespeare").lognormal(0, spread, num_clients), num_rows, 10)
+    sizes = share_out(_stream(seed, "shakespeare").lognormal(0, spread, num_clients), num_rows, 10)
     characters = edges(sizes - 1)  # the end of a role's text is an example too
     tokens = content.text("shakespeare", seed, characters, 90)
     x, y = next_symbols(tokens, characters[:-1], sizes - 1, 80)
@@ -98,7 +96,7 @@ def stackoverflow_alike(
               In memory if None
     """
     num_clients, num_rows = _scaled(scale, 342_477, 135_818_730)
-    sizes = shares(_stream(seed, "stackoverflow").lognormal(0, 1.5, num_clients), num_rows, 100)
+    sizes = share_out(_stream(seed, "stackoverflow").lognormal(0, 1.5, num_clients), num_rows, 100)
     if max_rows is not None:
         sizes = np.minimum(sizes, whole("max_rows", max_rows, 2))
     offsets = edges(sizes)
@@ -115,40 +113,25 @@ def stackoverflow_alike(
     return _population("stackoverflow_alike", "next word", num_words + OTHER + 1, arrays, sizes)
 
 
-def shares(weights: np.ndarray, total: int, least: int) -> np.ndarray:
-    """[client] int64 that sum to `total`: at least `least` each, the rest by weight, remainders to the largest."""
-    rest = total - least * len(weights)
-    exact = weights / weights.sum() * rest
-    whole_part = np.floor(exact).astype(np.int64)
-    left = rest - int(whole_part.sum())
-    whole_part[np.argsort(whole_part - exact, kind="stable")[:left]] += 1
-    return least + whole_part
+def share_out(weights: np.ndarray, total: int, least: int) -> np.ndarray:
+    """[client] int64 that sum to `total`: `least` each, and the rest by weight, to one row."""
+    return least + whole_counts(weights / weights.sum(), total - least * len(weights))
 
 
-def _cifar(name: str, law: np.ndarray, rows: int, seed: int) -> Population:
-    """Clients of `rows` images each, labels by law [client, class]; a sixth of them test, a twelfth validation."""
-    num_clients, num_classes = law.shape
-    client = np.repeat(np.arange(num_clients), rows)
-    reached = np.cumsum(law, axis=1)
-    reached /= reached[:, -1:]  # ends at 1, to the bit
-    drawn = client + _stream(seed, f"{name} labels").random(len(client))
-    labels = np.searchsorted((np.arange(num_clients)[:, None] + reached).ravel(), drawn, side="right")
-    labels = np.minimum(labels - client * num_classes, num_classes - 1).astype(np.int32)
-    arrays = {"x": content.images(name, seed, labels, num_classes, (32, 32, 3)), "y": labels}
-    sizes = np.full(num_clients, rows)
-    return _population(f"{name}_alike", "object in an image", num_classes, arrays, sizes, (9 / 12, 1 / 12, 2 / 12))
+def _cifar(name: str, dealt: partition.Partition, labels: np.ndarray, seed: int) -> Population:
+    """A sixth of every client's rows is for test, a twelfth for validation."""
+    num_classes = int(labels[-1]) + 1
+    described = about(f"{name}_alike", "object in an image", num_classes)
+    made = dealt.apply({"y": labels}, (9 / 12, 1 / 12, 2 / 12), seed, about=described)
+    y = made.arrays["y"].astype(np.int32)
+    return replace(made, arrays={"x": content.images(name, seed, y, num_classes, (32, 32, 3)), "y": y})
 
 
-def _population(
-    name: str,
-    task: str,
-    num_classes: int,
-    arrays: dict[str, np.ndarray],
-    sizes: np.ndarray,
-    split: tuple[float, float, float] = (0.8, 0.1, 0.1),
-) -> Population:
+def _population(name: str, task: str, num_classes: int, arrays: dict[str, np.ndarray], sizes: np.ndarray) -> Population:
+    """Clients cut 80, 10 and 10 percent, in the order of their rows."""
     ids = tuple(map("c{}".format, range(len(sizes))))
-    return Population.from_flat(arrays, edges(sizes), ids, split, None, about=about(name, task, num_classes))
+    described = about(name, task, num_classes)
+    return Population.from_flat(arrays, edges(sizes), ids, (0.8, 0.1, 0.1), None, about=described)
 
 
 def _stream(seed: int, name: str) -> np.random.Generator:
@@ -161,8 +144,3 @@ def _scaled(scale: float, num_clients: int, num_rows: int) -> tuple[int, int]:
         raise PflError(f"scale: expected a number above 0 and at most 1, got {scale!r}")
     kept = max(1, round(num_clients * scale))
     return kept, round(num_rows * kept / num_clients)
-
-
-def _positive(name: str, value: float) -> None:
-    if not 0 < value < np.inf:
-        raise PflError(f"{name}: expected a positive number, got {value}")
