@@ -143,7 +143,7 @@ def test_the_past_trains_and_the_future_tests():
         (np.array([0.0, np.inf, 1, 2]), "got inf in row 1"),
         (np.array(["2020-01-01", "NaT"] * 2, "datetime64[D]"), "got NaT in row 1"),
         (np.array(["a", "b"]), "times: expected numbers or datetime64, got dtype <U1"),
-        (np.array([1, 2, 3]), "num_clients: expected at most 1, for 3 rows"),
+        (np.array([1, 2, 3]), "num_periods: expected at most 1, for 3 rows"),
     ],
 )
 def test_bad_times_are_refused(times, words):

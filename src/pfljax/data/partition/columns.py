@@ -42,7 +42,7 @@ def temporal(times: np.ndarray, num_periods: int, *, keys: np.ndarray | None = N
     order = np.argsort(when, kind="stable")
     parameters: dict[str, Fact] = {"num_periods": num_periods, "min_size": whole("min_size", min_size)}
     if keys is None:
-        dealing.check(len(when), num_periods, min_size)
+        dealing.check(len(when), num_periods, min_size, name="num_periods")
         codes, ids, groups = np.zeros(len(when), np.int64), dealing.numbered(num_periods), None
         new = np.zeros(1, np.int64)
     else:

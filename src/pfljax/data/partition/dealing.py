@@ -11,13 +11,13 @@ def numbered(num_clients: int) -> tuple[str, ...]:
     return tuple(map(str, range(num_clients)))
 
 
-def check(num_rows: int, num_clients: int, min_size: int, rows_each: int = 0) -> None:
+def check(num_rows: int, num_clients: int, min_size: int, rows_each: int = 0, name: str = "num_clients") -> None:
     """Raises PflError, with the numbers, unless every client can have `min_size` rows (or `rows_each`, if more)."""
-    whole("num_clients", num_clients)
+    whole(name, num_clients)
     each = max(whole("min_size", min_size), rows_each)
     if num_clients * each > num_rows:
         raise PflError(
-            f"num_clients: expected at most {num_rows // each}, for {num_rows} rows and at least {each} a client, "
+            f"{name}: expected at most {num_rows // each}, for {num_rows} rows and at least {each} a client, "
             f"got {num_clients}; ask for fewer clients or a smaller min_size"
         )
 

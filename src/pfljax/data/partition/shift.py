@@ -47,7 +47,7 @@ def rotate(population: Population, angles: Sequence[float], *, array: str = "x",
         )
     if images.shape[1] != images.shape[2] and (turned := [angle for angle in angles if angle % 180 == 90]):
         raise PflError(
-            f"angles: expected no quarter turn of images of shape {list(images.shape[1:3])}, got {turned[0]:g}; pad them"
+            f"angles: expected no quarter turn of images of shape {list(images.shape[1:3])}, got {turned[0]:g}; pad"
         )
     owner = np.repeat(clusters(population.ids, len(angles), seed), np.diff(population.offsets))
     out = empty(images.shape, images.dtype)
