@@ -91,7 +91,7 @@ def stackoverflow_alike(
     10,000 words, from number 2. Sizes are 100, the fewest that its authors have in all, and log-normal with a
     deviation of 1.5 in logarithms (a guess), which makes the mean 397 and some clients a hundred times as large.
 
-    max_rows: a client's first so many sentences are made
+    max_rows: no client has more sentences
     folder:   where the sentences are written (5.7 GB of all) and mapped from; made again only where they are missing.
               In memory if None
     """
