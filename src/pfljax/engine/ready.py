@@ -21,7 +21,9 @@ from pfljax.types import Algorithm
 MAX_ROUNDS = 100  # a plan has room for as many, so that blocks of any length share one program
 SLACK = 0.25  # of rows, for rounds that need more than the first
 STREAMED_BYTES = 2**28  # of a block's examples on one device, more only if a single round needs more
-LENT_BYTES = 2**26  # of a block's client state on one device, where it lives on the host: all of them travel, however short the block
+LENT_BYTES = (
+    2**26
+)  # of a block's client state on one device, where it lives on the host: all of them travel, however short the block
 
 
 def prepare(algorithm: Algorithm, population: Population, *, seed=0, width: Width = "auto", **arguments) -> Program:
