@@ -214,6 +214,16 @@ def test_pachinko_has_coarse_skew_and_fine_mixes():
     assert np.median((flipped > 0).sum(axis=2)) == 1
 
 
+def test_pachinko_takes_coarse_labels_in_any_order_and_of_any_width():
+    """Six fine labels of 0, one of 1 and three of 2, among each other."""
+    fine = np.repeat(np.arange(10), 60)
+    coarse = np.array([2, 0, 0, 1, 0, 2, 0, 0, 2, 0])[fine]
+    counts = table(partition.pachinko(fine, coarse, 60, alpha=1e-6, beta=1e6), fine)[:20]
+    by_coarse = np.stack([counts[:, np.array([2, 0, 0, 1, 0, 2, 0, 0, 2, 0]) == c].sum(axis=1) for c in range(3)])
+    assert ((by_coarse > 0).sum(axis=0) == 1).sum() >= 15
+    assert (by_coarse > 0).any(axis=1).all()
+
+
 def test_draws_without_replacement_are_those_of_a_plain_loop():
     """Frequencies of the batched draw against one by one with shares normalized again, 3 of (2, 1, 2) rows."""
     from pfljax.data.partition.latent import _draw

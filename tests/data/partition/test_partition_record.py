@@ -163,6 +163,16 @@ def test_a_damaged_file_is_refused_or_harmless(tmp_path, data):
         assert again.parameters == made().parameters
 
 
+def test_a_damaged_header_is_not_believed(tmp_path):
+    """It would ask for 32 TB before the archive's own checksum is looked at."""
+    made().save(tmp_path / "p")
+    content = (tmp_path / "p").read_bytes()
+    huge = content.replace(b"(4,), }" + b" " * 12, b"(4444444444444,), }", 1)
+    assert huge != content
+    (tmp_path / "p").write_bytes(huge)
+    assert "expected a whole file, got a damaged rows.npy" in refusal(Partition.load, tmp_path / "p")
+
+
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "other"
     assert "expected a partition's file, got none" in refusal(Partition.load, path)
