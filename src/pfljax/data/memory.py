@@ -1,6 +1,7 @@
 """Where arrays lie: in memory that devices can use as it is, or in files."""
 
 import math
+import mmap
 import os
 
 import numpy as np
@@ -33,6 +34,23 @@ def memory_map(array: np.ndarray) -> np.memmap | None:
     while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
         base = base.base
     return base if isinstance(base, np.memmap) else None
+
+
+def announce(array: np.ndarray, begin: np.ndarray, end: np.ndarray) -> None:
+    """Tells the kernel that the rows begin[i]:end[i] of a mapped array are read next, each i: [run] int64.
+
+    It then reads them together; a gather of scattered rows would meet the disk page by page. Other arrays: no effect.
+    """
+    mapped = memory_map(array)
+    if mapped is None or not hasattr(mmap, "MADV_WILLNEED"):
+        return
+    file: mmap.mmap = mapped._mmap  # pyright: ignore[reportAttributeAccessIssue]
+    first = array.ctypes.data - np.frombuffer(file, np.uint8).ctypes.data
+    for start, stop in zip(
+        (first + begin * array.strides[0]).tolist(), (first + end * array.strides[0]).tolist(), strict=True
+    ):
+        page = start - start % mmap.PAGESIZE
+        file.madvise(mmap.MADV_WILLNEED, page, min(stop, len(file)) - page)
 
 
 def check_mapped(name: str, array: np.ndarray) -> None:

@@ -38,7 +38,7 @@ def route(state: Tree, row: Array, mask: Array, num_devices: int) -> Route | Non
     rows = lax.all_gather(jnp.where(mask, row, num_devices * num_here), AXIS)  # [device, slot]
     owner, mine = rows // num_here, lax.axis_index(AXIS)
     devices = jnp.arange(num_devices, dtype=owner.dtype)
-    most = (owner[:, :, None] == devices[None, None]).sum(axis=1, dtype=jnp.int32).max()  # rows between one device and another
+    between = (owner[:, :, None] == devices[None, None]).sum(axis=1, dtype=jnp.int32)  # rows, [trains, owns]
     # An equal share of the slots and what chance adds to it, so that one piece is mostly enough.
     piece = min(size, math.ceil(size / num_devices + 2 * math.sqrt(size / num_devices)))
 
@@ -52,7 +52,7 @@ def route(state: Tree, row: Array, mask: Array, num_devices: int) -> Route | Non
     return Route(
         owned=pieces(owner == mine, rows % num_here, num_here),
         wanted=pieces(owner[mine][None] == devices[:, None], slots, size),
-        num_pieces=-(-most // piece),
+        num_pieces=-(-between.max() // piece),
     )
 
 

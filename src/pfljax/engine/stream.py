@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from pfljax.data.memory import check_mapped, empty
+from pfljax.data.memory import announce, check_mapped, empty
 from pfljax.data.population import Population
 from pfljax.engine.devices import AXIS, by_client, replicated
 from pfljax.engine.place import Placed, ends, narrow, narrowed, place
@@ -62,6 +62,8 @@ class Stream:
         for name, array in self.population.arrays.items():
             shape = (num_devices, capacity, *array.shape[1:])
             arrays[name] = empty(shape, narrowed(array.dtype))
+            for rows in clients:
+                announce(array, offsets[rows], offsets[rows + 1])
             for device, rows in enumerate(index):
                 arrays[name][device, : len(rows)] = narrow(name, array[rows])
                 arrays[name][device, len(rows) :] = 0
