@@ -9,7 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
-COLUMNS = ("mean", "p10", "worst", "hurt")
+COLUMNS = ("mean", "p10", "p90", "worst", "hurt")
 
 
 def main(folders: list[str]) -> None:
