@@ -1,5 +1,7 @@
 """APFL: the ends of alpha, its descent and its bounds; and parameters are mixed, not outputs."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,18 +10,16 @@ import pytest
 
 import pfljax as pfl
 from pfljax.types import Vars
-from tests.support import closed
+from tests.support import closed, runs
+from tests.support.runs import bits
 
 WORK = {"epochs": 2, "batch": 4}
+run = partial(runs.run, cohort=5)
 
 
 @pytest.fixture(scope="module")
 def model(population):
     return pfl.models.mlp(population, (5,))
-
-
-def run(algorithm, population):
-    return pfl.simulate(algorithm, population, cohort=5, rounds=3, seed=2, devices=2)
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +37,17 @@ def adaptive(population, model):
 def test_the_ends_of_alpha(population, model, fedavg, alpha):
     """0: everybody predicts with FedAvg's model; 1: v is local training. The shared model is FedAvg's in any case."""
     result = run(pfl.algorithms.apfl(model, optax.sgd(0.1), alpha=alpha, lr=0.1, **WORK), population)
-    np.testing.assert_array_equal(closed.bits(result.vars), closed.bits(fedavg.vars))
+    np.testing.assert_array_equal(bits(result.vars), bits(fedavg.vars))
     vars, alphas = result.clients.kept
     visited = np.asarray(result.clients.visited)
     client = population.ids[int(np.flatnonzero(visited)[0])]
     own = result.personal(client).vars
     np.testing.assert_array_equal(np.asarray(alphas)[visited], np.full(visited.sum(), alpha, np.float32))
     if alpha == 0:
-        np.testing.assert_array_equal(closed.bits(own), closed.bits(result.vars))
+        np.testing.assert_array_equal(bits(own), bits(result.vars))
         return
     mine = jax.tree.map(lambda leaf: leaf[population.row(client)], vars)
-    np.testing.assert_array_equal(closed.bits(own), closed.bits(mine))
+    np.testing.assert_array_equal(bits(own), bits(mine))
 
 
 @pytest.mark.slow
@@ -56,11 +56,11 @@ def test_alpha_one_is_local_training(population, model):
     still = {"server_opt": optax.sgd(0.0)}
     ours = run(pfl.algorithms.apfl(model, optax.sgd(0.3), alpha=1.0, lr=0.1, **still, **WORK), population)
     alone = run(pfl.algorithms.local_only(model, optax.sgd(0.1), **WORK), population)
-    np.testing.assert_allclose(closed.bits(ours.clients.kept[0]), closed.bits(alone.clients.kept), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(bits(ours.clients.kept[0]), bits(alone.clients.kept), rtol=1e-6, atol=1e-7)
 
 
 def test_alpha_stays_between_its_bounds(fedavg, adaptive):
-    np.testing.assert_array_equal(closed.bits(adaptive.vars), closed.bits(fedavg.vars))
+    np.testing.assert_array_equal(bits(adaptive.vars), bits(fedavg.vars))
     alphas = np.asarray(adaptive.clients.kept[1])[np.asarray(adaptive.clients.visited)]
     assert alphas.min() >= 0
     assert alphas.max() <= 1

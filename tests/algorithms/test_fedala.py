@@ -1,5 +1,7 @@
 """FedALA: a W that stays at one is FedAvg, at zero local training; W keeps to 0..1 and to its own parameters."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,16 +10,11 @@ import pytest
 
 import pfljax as pfl
 from pfljax import local
+from tests.support import runs
+from tests.support.runs import bits
 
 WORK = {"epochs": 1, "batch": 4}
-
-
-def run(algorithm, population, **change):
-    return pfl.simulate(algorithm, population, **{"cohort": 5, "rounds": 6, "seed": 2, "devices": 2} | change)
-
-
-def flat(tree) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
+run = partial(runs.run, cohort=5, rounds=6)
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +26,14 @@ def learned(population, model):
 def test_without_learning_it_is_fedavg(population, model, learned):
     still = run(pfl.algorithms.fedala(model, optax.sgd(0.1), weight_lr=0.0, **WORK), population)
     plain = run(pfl.algorithms.fedavg(model, optax.sgd(0.1), **WORK), population)
-    np.testing.assert_allclose(flat(still.vars), flat(plain.vars), rtol=0, atol=2e-6)  # old + (new - old) is rounded
-    assert np.abs(flat(learned.vars) - flat(plain.vars)).max() > 1e-3
-    assert set(flat(still.clients.kept[1])) <= {0.0, 1.0}  # 0: never visited
+    np.testing.assert_allclose(bits(still.vars), bits(plain.vars), rtol=0, atol=2e-6)  # old + (new - old) is rounded
+    assert np.abs(bits(learned.vars) - bits(plain.vars)).max() > 1e-3
+    assert set(bits(still.clients.kept[1])) <= {0.0, 1.0}  # 0: never visited
 
 
 def test_weights_stay_between_zero_and_one(population, learned):
     visited = np.asarray(learned.clients.visited)
-    weights = flat(jax.tree.map(lambda leaf: np.asarray(leaf)[visited], learned.clients.kept[1]))
+    weights = bits(jax.tree.map(lambda leaf: np.asarray(leaf)[visited], learned.clients.kept[1]))
     assert weights.min() == 0.0  # some met either bound
     assert weights.max() == 1.0
     assert ((weights > 0) & (weights < 1)).any()
@@ -48,7 +45,7 @@ def test_only_adaptive_parameters_are_kept_and_blended(population, learned):
     assert paths(weights) == paths(old.params) == {"head/bias", "head/kernel"}
     row = int(np.flatnonzero(np.asarray(learned.clients.visited))[0])
     own, shared = learned.personal(population.ids[row]).vars.params, learned.vars.params
-    np.testing.assert_array_equal(flat(own["body"]), flat(shared["body"]))
+    np.testing.assert_array_equal(bits(own["body"]), bits(shared["body"]))
     for name in ("bias", "kernel"):
         mine, w = (np.asarray(tree["head"][name])[row] for tree in (old.params, weights))
         new = np.asarray(shared["head"][name])
@@ -65,13 +62,13 @@ def test_weights_of_zero_are_local_training(population, model):
     # Whoever first takes part later starts from what is sent then, so only the start is common: nothing moves it.
     ((client, _),) = closed.passes
     held = closed._replace(passes=((client, lambda key, server, aggregate: (server, {})),))
-    np.testing.assert_array_equal(flat(run(held, population).clients.kept[0]), flat(alone.clients.kept))
+    np.testing.assert_array_equal(bits(run(held, population).clients.kept[0]), bits(alone.clients.kept))
 
 
 def test_an_unseen_client_takes_what_is_sent(population, model, learned):
     (row,) = np.flatnonzero(~learned.seen)[:1]
     own = learned.personal(population.ids[row]).vars
-    np.testing.assert_allclose(flat(own), flat(learned.vars), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(bits(own), bits(learned.vars), rtol=0, atol=1e-6)
 
 
 def test_bad_arguments(population, model):

@@ -5,7 +5,7 @@ import optax
 import pytest
 
 import pfljax as pfl
-from tests.algorithms.test_fedsim import bits, run, start
+from tests.support.runs import bits, run, start
 
 STILL = optax.sgd(0.0)
 # Momentum and decay of a phase must not reach the part that rests in it.

@@ -7,7 +7,7 @@ import pytest
 
 import pfljax as pfl
 from pfljax import local
-from tests.algorithms.test_fedsim import STRONG, bits, run, start
+from tests.support.runs import STRONG, bits, run, start
 
 WORK = {"client_opt": optax.adamw(0.01, weight_decay=0.5), "epochs": 2, "batch": 4}
 

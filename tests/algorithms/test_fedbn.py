@@ -6,7 +6,7 @@ import optax
 import pytest
 
 import pfljax as pfl
-from tests.algorithms.test_fedsim import STRONG, bits, run, start
+from tests.support.runs import STRONG, bits, run, start
 from tests.support.zoo import batch_norm_model, tiny_model
 
 WORK = {"client_opt": optax.sgd(0.1), "epochs": 1, "batch": 8}

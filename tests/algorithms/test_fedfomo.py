@@ -1,6 +1,7 @@
 """FedFomo: nobody helps one's double or a client without validation rows; who helps is found, and stays a client."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import numpy as np
@@ -11,17 +12,12 @@ import pfljax as pfl
 from pfljax import keys
 from pfljax.engine.start import initial_server
 from pfljax.types import Census
+from tests.support import runs
+from tests.support.runs import bits
 from tests.support.zoo import quadratic_model, quadratics
 
 WORK = {"epochs": 1, "batch": 4}
-
-
-def run(algorithm, population, **change):
-    return pfl.simulate(algorithm, population, **{"cohort": 5, "rounds": 5, "seed": 2, "devices": 2} | change)
-
-
-def flat(tree) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
+run = partial(runs.run, cohort=5, rounds=5)
 
 
 @pytest.mark.slow
@@ -31,7 +27,7 @@ def test_without_validation_rows_everybody_trains_alone(population, model):
     found = run(pfl.algorithms.fedfomo(model, optax.sgd(0.1), candidates=3, **WORK), bare)
     alone = run(pfl.algorithms.local_only(model, optax.sgd(0.1), **WORK), bare)
     visited = np.asarray(alone.clients.visited)[: bare.num_clients]
-    take = lambda tree: flat(jax.tree.map(lambda leaf: np.asarray(leaf)[: bare.num_clients][visited], tree))
+    take = lambda tree: bits(jax.tree.map(lambda leaf: np.asarray(leaf)[: bare.num_clients][visited], tree))
     np.testing.assert_array_equal(take(found.server.extra.every), take(alone.clients.kept))
 
 

@@ -11,14 +11,11 @@ from pfljax import keys
 from pfljax.engine.place import max_count, placed_on_host, shard_of
 from pfljax.engine.start import initial_server
 from pfljax.types import Aggregate, Census
+from tests.support.runs import bits
 from tests.support.zoo import people, quadratic_model, tiny_model
 
 WORK = {"epochs": 1, "batch": 4}
 SIZE, NUM = 5, 4
-
-
-def flat(tree) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
 
 
 def features(params, x: np.ndarray) -> np.ndarray:
@@ -33,10 +30,10 @@ def test_without_a_pull_it_is_local_training(population, model):
     run = lambda algorithm: pfl.simulate(algorithm, population, **how).clients.kept
     alone = run(pfl.algorithms.local_only(model, optax.sgd(0.1), **WORK))
     np.testing.assert_array_equal(
-        flat(run(pfl.algorithms.fedproto(model, optax.sgd(0.1), lam=0.0, **WORK))), flat(alone)
+        bits(run(pfl.algorithms.fedproto(model, optax.sgd(0.1), lam=0.0, **WORK))), bits(alone)
     )
     drawn = run(pfl.algorithms.fedproto(model, optax.sgd(0.1), lam=5.0, **WORK))
-    assert np.abs(flat(drawn) - flat(alone)).max() > 1e-3
+    assert np.abs(bits(drawn) - bits(alone)).max() > 1e-3
 
 
 def test_prototypes_are_the_means_of_the_cohorts_features():
@@ -108,10 +105,10 @@ def test_one_step_descends_the_loss_and_the_pull(population, model, batch):
 
     grads, _ = jax.grad(objective, has_aux=True)(sent.vars.params)
     expected = jax.tree.map(lambda w, g: w - lr * g, sent.vars.params, grads)
-    np.testing.assert_allclose(flat(moved.params), flat(expected), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(bits(moved.params), bits(expected), rtol=0, atol=2e-6)
     plain = jax.grad(lambda params: objective(params)[1])(sent.vars.params)
     without = jax.tree.map(lambda w, g: w - lr * g, sent.vars.params, plain)
-    assert np.abs(flat(without) - flat(expected)).max() > 1e-3
+    assert np.abs(bits(without) - bits(expected)).max() > 1e-3
 
 
 def test_bad_arguments(model):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import pfljax as pfl
 from pfljax.data.shard import Rows
-from tests.algorithms.test_fedsim import STRONG, bits, run, start
+from tests.support.runs import STRONG, bits, run, start
 
 LENGTH, MOST = 40, 21
 STEADY = settings(deadline=None, derandomize=True, max_examples=60)

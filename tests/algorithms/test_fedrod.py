@@ -6,9 +6,10 @@ import optax
 import pytest
 
 import pfljax as pfl
-from tests.algorithms.test_fedsim import STRONG, bits, run, start
+from tests.support.runs import STRONG, bits, run, start
 from tests.support.zoo import batch_norm_model, people
 
+pytestmark = pytest.mark.usefixtures("as_shipped")
 WORK = {"client_opt": optax.sgd(0.1, momentum=0.9), "epochs": 2, "batch": 4}
 
 

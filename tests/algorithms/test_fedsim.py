@@ -10,28 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pfljax as pfl
-from pfljax import keys
 from pfljax.local import join, other, split
 from pfljax.plan import Sampler
 from pfljax.types import Vars
+from tests.support.runs import STRONG, bits, run, start
 
 WORK = {"client_opt": optax.sgd(0.1, momentum=0.9), "epochs": 2, "batch": 4}
-# Moves whatever it is given, gradient or none.
-STRONG = optax.chain(optax.add_decayed_weights(0.1), optax.scale_by_rms(), optax.sgd(0.05, momentum=0.9))
 STEADY = settings(deadline=None, derandomize=True, max_examples=100)
-
-
-def bits(tree) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
-
-
-def run(algorithm, population, rounds=3, **arguments):
-    return pfl.simulate(algorithm, population, cohort=4, rounds=rounds, seed=2, devices=2, **arguments)
-
-
-def start(algorithm) -> Vars:
-    """The server's model before the first round of `run`."""
-    return jax.jit(algorithm.model.init)(keys.use(keys.root(2), "params"))
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,11 @@
 """Global methods that are FedAvg in a special case, bit for bit, in float32 on a network."""
 
-import jax
 import numpy as np
 import optax
 import pytest
 
 import pfljax as pfl
+from tests.support.runs import bits, run
 from tests.support.zoo import tiny_model
 
 WORK = {"epochs": 2, "batch": 4}
@@ -17,14 +17,6 @@ CASES = {
 }
 
 
-def bits(result) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(result.vars)])
-
-
-def run(algorithm, population, rounds):
-    return pfl.simulate(algorithm, population, cohort=5, rounds=rounds, seed=2, devices=2)
-
-
 @pytest.fixture(scope="module")
 def fedavg(population):
     return pfl.algorithms.fedavg(tiny_model(population), SGD, **WORK)
@@ -33,8 +25,8 @@ def fedavg(population):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_bit_for_bit(name, population, fedavg):
-    found = run(CASES[name](tiny_model(population)), population, 3)
-    np.testing.assert_array_equal(bits(found), bits(run(fedavg, population, 3)))
+    found = run(CASES[name](tiny_model(population)), population, cohort=5)
+    np.testing.assert_array_equal(bits(found.vars), bits(run(fedavg, population, cohort=5).vars))
 
 
 @pytest.mark.slow
@@ -42,5 +34,5 @@ def test_scaffolds_first_round_is_fedavgs(population, fedavg):
     """All variates are zero; the second round is another."""
     scaffold = pfl.algorithms.scaffold(tiny_model(population), lr=0.1, weighting="examples", **WORK)
     for rounds, is_same in ((1, True), (2, False)):
-        found, expected = (bits(run(algorithm, population, rounds)) for algorithm in (scaffold, fedavg))
-        assert np.array_equal(found, expected) == is_same
+        found, expected = (run(algorithm, population, cohort=5, rounds=rounds).vars for algorithm in (scaffold, fedavg))
+        assert np.array_equal(bits(found), bits(expected)) == is_same

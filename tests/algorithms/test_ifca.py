@@ -1,5 +1,7 @@
 """IFCA: one cluster is FedAvg, clusters have no order, and well separated ones are found and learned."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,14 +10,12 @@ import pytest
 
 import pfljax as pfl
 from pfljax.types import Aggregate, Vars
+from tests.support import runs
 from tests.support.zoo import quadratic_model, quadratics
 
 WORK = {"client_opt": optax.sgd(0.1), "epochs": 1, "batch": 4}
 DIM = 3
-
-
-def run(algorithm, population, **change):
-    return pfl.simulate(algorithm, population, **{"cohort": 5, "rounds": 4, "seed": 2, "devices": 2} | change)
+run = partial(runs.run, cohort=5, rounds=4)
 
 
 def same_bits(one, other) -> None:

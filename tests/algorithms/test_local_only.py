@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 import pfljax as pfl
-from tests.support import closed
+from tests.support.runs import bits
 from tests.support.zoo import people, tiny_model
 
 
@@ -22,8 +22,8 @@ def test_other_clients_data_change_nothing():
     algorithm = pfl.algorithms.local_only(model, optax.sgd(0.1), epochs=2, batch=4)
     arguments = {"cohort": population.num_clients, "rounds": 3, "unseen": 0.0, "devices": 2}
     ours, theirs = (pfl.simulate(algorithm, who, **arguments) for who in (population, others))
-    own = lambda result, row: closed.bits(jax.tree.map(lambda leaf: np.asarray(leaf)[row], result.clients.kept))
+    own = lambda result, row: bits(jax.tree.map(lambda leaf: np.asarray(leaf)[row], result.clients.kept))
     np.testing.assert_array_equal(own(ours, row), own(theirs, row))
     assert not np.array_equal(own(ours, row + 1), own(theirs, row + 1))
-    initial = closed.bits(pfl.simulate(algorithm, population, **(arguments | {"rounds": 1})).vars)
-    np.testing.assert_array_equal(closed.bits(ours.vars), initial)
+    initial = bits(pfl.simulate(algorithm, population, **(arguments | {"rounds": 1})).vars)
+    np.testing.assert_array_equal(bits(ours.vars), initial)

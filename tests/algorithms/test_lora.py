@@ -7,7 +7,7 @@ import pytest
 
 import pfljax as pfl
 from pfljax.models.lora import with_adapters, wrapped
-from tests.algorithms.test_fedsim import STRONG, bits, run
+from tests.support.runs import STRONG, bits, run
 from tests.support.zoo import batch_norm_model
 
 WORK = {"client_opt": optax.sgd(0.3), "epochs": 2, "batch": 4}

@@ -1,25 +1,25 @@
 """MAPPER at the ends of its mixing weight: FedAvg, and local training beside a model that nobody moves."""
 
+from functools import partial
+
 import numpy as np
 import optax
 import pytest
 
 import pfljax as pfl
 from pfljax import keys
-from tests.support import closed
+from tests.support import closed, runs
+from tests.support.runs import bits
 
 WORK = {"epochs": 2, "batch": 4}
-
-
-def run(algorithm, population):
-    return pfl.simulate(algorithm, population, cohort=5, rounds=3, seed=2, devices=2)
+run = partial(runs.run, cohort=5)
 
 
 @pytest.mark.slow
 def test_weight_zero_is_fedavg(population, model):
     ours = run(pfl.algorithms.mapper(model, optax.sgd(0.1), candidates=(0.0,), lr=0.3, **WORK), population)
     fedavg = run(pfl.algorithms.fedavg(model, optax.sgd(0.1), weighting="uniform", **WORK), population)
-    np.testing.assert_array_equal(closed.bits(ours.vars), closed.bits(fedavg.vars))
+    np.testing.assert_array_equal(bits(ours.vars), bits(fedavg.vars))
 
 
 @pytest.mark.slow
@@ -31,8 +31,8 @@ def test_weight_one_is_local_training(population, model):
         keys.use(key, "personal"), sent, mine, shard
     )  # v has a key of its own
     local = run(alone._replace(passes=((named, server),)), population)
-    np.testing.assert_array_equal(closed.bits(ours.vars), closed.bits(local.vars))  # nobody moved it
-    np.testing.assert_allclose(closed.bits(ours.clients.kept[0]), closed.bits(local.clients.kept), rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(bits(ours.vars), bits(local.vars))  # nobody moved it
+    np.testing.assert_allclose(bits(ours.clients.kept[0]), bits(local.clients.kept), rtol=1e-6, atol=1e-7)
 
 
 def test_personal_model_is_the_mixture():

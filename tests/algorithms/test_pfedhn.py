@@ -1,25 +1,25 @@
 """pFedHN: a hypernetwork that is a constant is a server optimizer, its chain rule is JAX's, clients never see it."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.flatten_util import ravel_pytree
 
 import pfljax as pfl
 from pfljax.types import Aggregate, Census
+from tests.support import runs
+from tests.support.runs import bits
 
 WORK = {"epochs": 1, "batch": 4}
+run = partial(runs.run, cohort=5, rounds=4)
 
 
 @pytest.fixture(scope="module")
 def algorithm(model):
     return pfl.algorithms.pfedhn(model, optax.sgd(0.1), optax.sgd(0.5), embedding=3, hidden=8, **WORK)
-
-
-def run(algorithm, population, **change):
-    return pfl.simulate(algorithm, population, **{"cohort": 5, "rounds": 4, "seed": 2, "devices": 2} | change)
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,6 @@ def generate(extra, embedding) -> np.ndarray:
     weights = {name: np.asarray(leaf, np.float64) for name, leaf in extra.weights.items()}
     hidden = np.maximum(np.asarray(embedding, np.float64) @ weights["hidden"] + weights["bias"], 0)
     return hidden @ weights["out"] + weights["start"]
-
-
-def flat(vars) -> np.ndarray:
-    return np.asarray(ravel_pytree(vars.params)[0])
 
 
 @pytest.mark.slow
@@ -52,14 +48,14 @@ def test_a_constant_is_a_server_optimizer(population, model):
 
     found = run(hyper._replace(init=init), population)
     plain = run(pfl.algorithms.fedavg(model, optax.sgd(0.1), optimizer, weighting="uniform", **WORK), population)
-    np.testing.assert_allclose(found.server.extra.weights["start"], flat(plain.vars), rtol=0, atol=2e-6)
+    np.testing.assert_allclose(found.server.extra.weights["start"], bits(plain.vars.params), rtol=0, atol=2e-6)
     np.testing.assert_array_equal(found.server.extra.weights["out"], 0)
 
 
 def test_the_chain_rule_is_jaxs(algorithm, model, result):
     """One step of the server is -0.5 of the mean over clients of the gradient of <h(e_i), delta_i>."""
     server, rows = result.server, np.array([1, 4, 6])
-    deltas = np.random.default_rng(0).normal(size=(3, flat(result.vars).size)).astype(np.float32)
+    deltas = np.random.default_rng(0).normal(size=(3, bits(result.vars.params).size)).astype(np.float32)
     deltas[1] = 0  # of one that does not count
     mask = jnp.array([True, False, True])
     seen = Aggregate((jnp.asarray(deltas), server.vars.stats), jnp.float32(2), jnp.float32(3), jnp.asarray(rows), mask)
@@ -87,14 +83,14 @@ def test_every_client_has_the_model_of_its_embedding(population, result):
     extra = result.server.extra
     for row in np.flatnonzero(result.seen)[:3]:
         own = result.personal(population.ids[row]).vars
-        np.testing.assert_allclose(flat(own), generate(extra, extra.embeddings[row]), rtol=0, atol=1e-5)
+        np.testing.assert_allclose(bits(own.params), generate(extra, extra.embeddings[row]), rtol=0, atol=1e-5)
 
 
 def test_an_unseen_client_has_that_of_the_mean_embedding(population, result):
     extra = result.server.extra
     mean = np.asarray(extra.embeddings)[result.seen].mean(axis=0)
     for row in np.flatnonzero(~result.seen):
-        own = flat(result.personal(population.ids[row]).vars)
+        own = bits(result.personal(population.ids[row]).vars.params)
         np.testing.assert_allclose(own, generate(extra, mean), rtol=0, atol=1e-5)
         assert np.abs(own - generate(extra, extra.embeddings[row])).max() > 1e-4
 
@@ -110,8 +106,8 @@ def test_it_starts_near_the_initial_model(algorithm, model):
     vars = model.init(jax.random.key(5))
     census = Census(4, np.ones(4, bool), np.ones(4, int))
     server = algorithm.init(jax.random.key(0), vars, census, {})
-    sent = [flat(algorithm.send(server, row).vars) for row in range(4)]
-    assert np.abs(np.stack(sent) - flat(vars)).max() < 0.1
+    sent = [bits(algorithm.send(server, row).vars.params) for row in range(4)]
+    assert np.abs(np.stack(sent) - bits(vars.params)).max() < 0.1
     assert np.abs(sent[0] - sent[1]).max() > 1e-4
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import pfljax as pfl
 from pfljax.engine import reference
+from tests.support.closed import own, run, shared, solve
 from tests.support.zoo import quadratic_model, quadratics
 
 DIM = 4
@@ -19,23 +20,6 @@ def _float64():
         yield
 
 
-def run(algorithm, population, rounds, **arguments):
-    """Everybody takes part, in one process of one device."""
-    arguments = {"cohort": population.num_clients, "rounds": rounds, "unseen": 0.0, "devices": 1} | arguments
-    return pfl.simulate(algorithm, population, **arguments)
-
-
-def weights(result) -> np.ndarray:
-    return np.asarray(result.vars.params["w"])
-
-
-def solve(matrices, centres, shares=None):
-    """(sum a_i M_i)^-1 sum a_i M_i c_i."""
-    shares = np.ones(len(matrices)) if shares is None else shares
-    left = sum(a * m for a, m in zip(shares, matrices, strict=True))
-    return np.linalg.solve(left, sum(a * m @ c for a, m, c in zip(shares, matrices, centres, strict=True)))
-
-
 @pytest.mark.parametrize("num_steps", [1, 5])
 @pytest.mark.parametrize("weighting", ["uniform", "examples"])
 def test_fedavg_converges_to_its_biased_fixed_point(num_steps, weighting):
@@ -44,11 +28,12 @@ def test_fedavg_converges_to_its_biased_fixed_point(num_steps, weighting):
     algorithm = pfl.algorithms.fedavg(
         quadratic_model(DIM), optax.sgd(lr), steps=num_steps, batch=None, weighting=weighting
     )
-    found = weights(run(algorithm, population, 3000))
+    found = shared(run(algorithm, population, 3000))
     s = [np.eye(DIM) - np.linalg.matrix_power(np.eye(DIM) - lr * m, num_steps) for m in a]
-    shares = population.sizes("train") if weighting == "examples" else None
-    np.testing.assert_allclose(found, solve(s, c, shares), atol=1e-10)
-    pooled = np.abs(found - solve(a, c, shares)).max()
+    shares = population.sizes("train") if weighting == "examples" else np.ones(5)
+    weighted = lambda matrices: [share * matrix for share, matrix in zip(shares, matrices, strict=True)]
+    np.testing.assert_allclose(found, solve(weighted(s), c), atol=1e-10)
+    pooled = np.abs(found - solve(weighted(a), c)).max()
     assert pooled < 1e-10 if num_steps == 1 else pooled > 1e-3
 
 
@@ -60,7 +45,7 @@ def test_one_full_batch_step_is_centralised_gradient_descent():
     w = np.full(DIM, 0.5)
     for _ in range(rounds):
         w = w - lr * sum(n * m @ (w - x) for n, m, x in zip(shares, a, c, strict=True))
-    np.testing.assert_allclose(weights(run(algorithm, population, rounds)), w, atol=1e-12)
+    np.testing.assert_allclose(shared(run(algorithm, population, rounds)), w, atol=1e-12)
 
 
 def meta_step(order, inner_steps=1, alpha=0.2, adapt=None):
@@ -70,7 +55,7 @@ def meta_step(order, inner_steps=1, alpha=0.2, adapt=None):
         quadratic_model(DIM, 0.7), optax.sgd(1.0), inner_lr=alpha, inner_steps=inner_steps, order=order,
         steps=1, batch=None, adapt=adapt, delta=0.1,
     )  # fmt: skip
-    return weights(run(algorithm, population, 1, cohort=1)), a, c, np.full(DIM, 0.7)
+    return shared(run(algorithm, population, 1)), a, c, np.full(DIM, 0.7)
 
 
 @pytest.mark.parametrize("inner_steps", [1, 3])
@@ -92,9 +77,7 @@ def test_maml_with_inner_rate_zero_is_fedavg():
     model, opt = quadratic_model(DIM, 0.3), optax.sgd(0.1)
     maml = pfl.algorithms.per_fedavg(model, opt, inner_lr=0.0, steps=4, batch=None)
     plain = pfl.algorithms.fedavg(model, opt, steps=4, batch=None, weighting="uniform")
-    np.testing.assert_allclose(
-        weights(run(maml, population, 3)), weights(run(plain, population, 3)), rtol=0, atol=1e-14
-    )
+    np.testing.assert_allclose(shared(run(maml, population, 3)), shared(run(plain, population, 3)), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("order", ["exact", "first"])
@@ -105,7 +88,7 @@ def test_maml_learns_the_closed_form_minimiser(order):
     algorithm = pfl.algorithms.per_fedavg(
         quadratic_model(DIM), optax.sgd(0.2), inner_lr=alpha, order=order, steps=1, batch=None
     )
-    found = weights(run(algorithm, population, 4000))
+    found = shared(run(algorithm, population, 4000))
     left = [np.eye(DIM) - alpha * m for m in a]
     m = [(i @ x @ i if order == "exact" else x @ i) for i, x in zip(left, a, strict=True)]
     np.testing.assert_allclose(found, solve(m, c), atol=1e-10)
@@ -115,7 +98,7 @@ def test_reptile_is_fedavg_with_a_server_rate():
     """One client, server rate e: w moves by e (I - (I - lr A)^K) (w - c) (Nichol et al., 2018)."""
     population, (a,), (c,) = quadratics(1, DIM, seed=2)
     algorithm = pfl.algorithms.fedavg(quadratic_model(DIM, 0.7), optax.sgd(0.1), optax.sgd(0.3), steps=6, batch=None)
-    found = weights(run(algorithm, population, 1, cohort=1))
+    found = shared(run(algorithm, population, 1))
     start = np.full(DIM, 0.7)
     moved = (np.eye(DIM) - np.linalg.matrix_power(np.eye(DIM) - 0.1 * a, 6)) @ (start - c)
     np.testing.assert_allclose(found, start - 0.3 * moved, atol=1e-12)
@@ -127,9 +110,8 @@ def test_ditto_fixed_point():
     lam = 0.7
     algorithm = pfl.algorithms.ditto(quadratic_model(DIM), optax.sgd(0.1), lam=lam, steps=2, batch=None)
     result = run(algorithm, population, 2000)
-    w = weights(result)
-    own = np.asarray(result.clients.kept.params["w"])
-    for v, m, x in zip(own, a, c, strict=True):
+    w = shared(result)
+    for v, m, x in zip(own(result), a, c, strict=True):
         np.testing.assert_allclose(v, np.linalg.solve(m + lam * np.eye(DIM), m @ x + lam * w), atol=1e-10)
 
 
@@ -137,8 +119,8 @@ def test_local_only_finds_each_clients_own_minimum():
     population, _, c = quadratics(4, DIM)
     algorithm = pfl.algorithms.local_only(quadratic_model(DIM), optax.sgd(0.3), steps=20, batch=None)
     result = run(algorithm, population, 200)
-    np.testing.assert_allclose(np.asarray(result.clients.kept.params["w"]), np.stack(c), atol=1e-10)
-    np.testing.assert_array_equal(weights(result), np.zeros(DIM))
+    np.testing.assert_allclose(own(result), np.stack(c), atol=1e-10)
+    np.testing.assert_array_equal(shared(result), np.zeros(DIM))
 
 
 def test_engine_equals_reference_in_float64():
@@ -149,7 +131,7 @@ def test_engine_equals_reference_in_float64():
     arguments = {"cohort": 4, "rounds": 5, "unseen": 0.2, "seed": 9}
     server, *_ = reference.simulate(algorithm, population, **arguments)
     result = pfl.simulate(algorithm, population, devices=2, width=2, **arguments)
-    np.testing.assert_allclose(weights(result), np.asarray(server.vars.params["w"]), atol=1e-13)
+    np.testing.assert_allclose(shared(result), np.asarray(server.vars.params["w"]), atol=1e-13)
 
 
 def test_the_mean_of_weights_survives_zero_weight():

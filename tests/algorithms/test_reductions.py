@@ -2,23 +2,18 @@
 
 import ast
 import inspect
+from functools import partial
 
-import jax
 import numpy as np
 import optax
 import pytest
 
 import pfljax as pfl
+from tests.support import runs
+from tests.support.runs import bits
 
 WORK = {"client_opt": optax.sgd(0.1), "epochs": 2, "batch": 4}
-
-
-def bits(tree) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
-
-
-def run(algorithm, population):
-    return pfl.simulate(algorithm, population, cohort=5, rounds=4, seed=2, devices=2)
+run = partial(runs.run, cohort=5, rounds=4)
 
 
 @pytest.fixture(scope="module")

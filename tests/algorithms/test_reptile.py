@@ -6,6 +6,7 @@ import pytest
 
 import pfljax as pfl
 from tests.support import closed
+from tests.support.runs import bits
 from tests.support.zoo import people, tiny_model
 
 
@@ -17,7 +18,7 @@ def test_reptile_is_fedavg_with_a_server_rate():
     reptile = pfl.algorithms.reptile(model, optax.sgd(0.1), step_size=0.3, **work)
     fedavg = pfl.algorithms.fedavg(model, optax.sgd(0.1), optax.sgd(0.3), weighting="uniform", **work)
     ours, theirs = (pfl.simulate(algorithm, population, **arguments) for algorithm in (reptile, fedavg))
-    np.testing.assert_array_equal(closed.bits(ours.vars), closed.bits(theirs.vars))
+    np.testing.assert_array_equal(bits(ours.vars), bits(theirs.vars))
 
 
 def test_learned_point_and_adaptation():

@@ -7,7 +7,7 @@ import numpy as np
 
 import pfljax as pfl
 from pfljax.engine.result import Result
-from pfljax.types import Algorithm, Model, Tree
+from pfljax.types import Algorithm, Model
 from tests.support.zoo import quadratic_model, quadratics
 
 DIM = 3
@@ -63,7 +63,3 @@ def mixture_of_local_models(a: Sequence[np.ndarray], c: Sequence[np.ndarray], la
         left[i] -= lam / n * np.eye(dim)[:, None, :]
         right[i] = a[i] @ c[i]
     return np.linalg.solve(left.reshape(n * dim, n * dim), right.ravel()).reshape(n, dim)
-
-
-def bits(tree: Tree) -> np.ndarray:
-    return np.concatenate([np.ravel(np.asarray(leaf)) for leaf in jax.tree.leaves(tree)])
