@@ -19,8 +19,9 @@ def blocks() -> list[str]:
 
 def test_the_example_runs(capsys, monkeypatch):
     monkeypatch.setattr(pfl, "use_cores", lambda: None)  # devices are already up here
-    whole = pfl.data.load("keyboard", min_characters=4000)
-    monkeypatch.setattr(pfl.data, "load", lambda name: whole.take(range(40)))
+    whole = pfl.data.load("keyboard")
+    small = whole.take(np.argsort(whole.sizes(), kind="stable")[:40])
+    monkeypatch.setattr(pfl.data, "load", lambda name: small)
     code = blocks()[0].replace("rounds=100", "rounds=1").replace("rounds=20", "rounds=1")
     exec(code, {})
     assert "personalized" in capsys.readouterr().out

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import pfljax as pfl
+from pfljax.plan import hold_out
 from pfljax.types import Mean
 from tests.support.zoo import ALGORITHMS, people, tiny_model
 
@@ -21,6 +22,17 @@ def population():
 @pytest.fixture(scope="module")
 def algorithm(population):
     return ALGORITHMS["fedavg"](tiny_model(population))
+
+
+@pytest.fixture(scope="module")
+def ditto(population):
+    return ALGORITHMS["ditto"](tiny_model(population))
+
+
+@pytest.fixture(scope="module")
+def overflowing(population):
+    """A server's step beyond what float32 holds."""
+    return pfl.algorithms.fedavg(tiny_model(population), optax.sgd(0.1), optax.sgd(1e38), steps=1)
 
 
 @pytest.mark.parametrize(
@@ -59,21 +71,20 @@ def poisoned(population, client_id):
 
 
 @pytest.mark.parametrize("block", [1, 5])
-def test_a_non_finite_update_stops_the_run(population, block):
+def test_a_non_finite_update_stops_the_run(population, ditto, block):
     """It names the round and the client, moves nothing in or after that round, and keeps the records before."""
-    algorithm = ALGORITHMS["ditto"](tiny_model(population))
-    good = pfl.simulate(algorithm, population, **ARGUMENTS)
-    first, bad = _first_time(algorithm, population)
+    good = pfl.simulate(ditto, population, **ARGUMENTS)
+    first, bad = _first_time(ditto, population)
     assert first >= 1
     blocks: list = []
     with pytest.raises(pfl.Diverged) as error:
-        blocks.extend(pfl.rounds(algorithm, poisoned(population, bad), block=block, **ARGUMENTS))
+        blocks.extend(pfl.rounds(ditto, poisoned(population, bad), block=block, **ARGUMENTS))
     assert error.value.round == first
     assert error.value.client_ids == (bad,)
     assert f"round {first}" in str(error.value)
     assert bad in str(error.value)
     assert sum(made.num_rounds for made in blocks) == first == len(error.value.result.records)
-    before = pfl.simulate(algorithm, population, **ARGUMENTS | {"rounds": first})
+    before = pfl.simulate(ditto, population, **ARGUMENTS | {"rounds": first})
     for a, b in zip(jax.tree.leaves(error.value.result.server), jax.tree.leaves(before.server), strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
     assert [r["loss"] for r in error.value.result.records] == [r["loss"] for r in good.records[:first]]
@@ -90,11 +101,10 @@ def _first_time(algorithm, population):
     return first[row], population.ids[row]
 
 
-def test_a_non_finite_update_can_be_dropped(population):
+def test_a_non_finite_update_can_be_dropped(population, ditto):
     """The others' mean goes on, the dropped client is named, its state and the server stay finite."""
-    algorithm = ALGORITHMS["ditto"](tiny_model(population))
-    first, bad = _first_time(algorithm, population)
-    result = pfl.simulate(algorithm, poisoned(population, bad), on_nonfinite="drop", **ARGUMENTS)
+    first, bad = _first_time(ditto, population)
+    result = pfl.simulate(ditto, poisoned(population, bad), on_nonfinite="drop", **ARGUMENTS)
     assert result.records[first]["dropped"] == [bad]
     assert result.records[first]["clients"] == ARGUMENTS["cohort"] - 1
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves((result.server, result.clients)))
@@ -103,31 +113,27 @@ def test_a_non_finite_update_can_be_dropped(population):
 
 
 @pytest.mark.parametrize("on_nonfinite", ["stop", "drop"])
-def test_a_server_step_that_overflows_stops_the_run(population, on_nonfinite):
+def test_a_server_step_that_overflows_stops_the_run(population, overflowing, on_nonfinite):
     """No client is to blame; the result is the state before the step, also in the last round."""
-    algorithm = pfl.algorithms.fedavg(tiny_model(population), optax.sgd(0.1), optax.sgd(1e38), steps=1)
     with pytest.raises(pfl.Diverged, match="the server's own step") as error:
-        pfl.simulate(algorithm, population, on_nonfinite=on_nonfinite, **ARGUMENTS | {"rounds": 1})
+        pfl.simulate(overflowing, population, on_nonfinite=on_nonfinite, **ARGUMENTS | {"rounds": 1})
     assert error.value.client_ids == ()
     assert np.isfinite(np.asarray(jax.tree.leaves(error.value.result.vars)[0])).all()
 
 
-def test_dropped_clients_are_not_blamed_for_the_server(population):
+def test_dropped_clients_are_not_blamed_for_the_server(population, overflowing):
     """Where updates that are not finite are dropped, it is the server's step that stops the run."""
-    algorithm = pfl.algorithms.fedavg(tiny_model(population), optax.sgd(0.1), optax.sgd(1e38), steps=1)
     everybody = {"cohort": 8, "rounds": 1, "devices": 2}
-    fine = pfl.simulate(ALGORITHMS["fedavg"](tiny_model(population)), population, **everybody)
-    bad = population.ids[int(np.flatnonzero(fine.seen)[0])]
+    bad = population.ids[int(np.flatnonzero(hold_out(population, 0.2, 0))[0])]
     with pytest.raises(pfl.Diverged, match="the server's own step") as error:
-        pfl.simulate(algorithm, poisoned(population, bad), on_nonfinite="drop", **everybody)
+        pfl.simulate(overflowing, poisoned(population, bad), on_nonfinite="drop", **everybody)
     assert error.value.client_ids == ()
 
 
-def test_two_passes_name_the_client_that_was_bad_in_the_first(population):
+def test_two_passes_name_the_client_that_was_bad_in_the_first(population, algorithm):
     """Mime and its kin go over a cohort twice; a bad first pass must not blame everybody in the second."""
-    algorithm = ALGORITHMS["fedavg"](tiny_model(population))
-    algorithm = algorithm._replace(passes=algorithm.passes * 2)
     _, bad = _first_time(algorithm, population)
+    algorithm = algorithm._replace(passes=algorithm.passes * 2)
     spoilt = poisoned(population, bad)
     with pytest.raises(pfl.Diverged) as error:
         pfl.simulate(algorithm, spoilt, **ARGUMENTS)
@@ -233,9 +239,8 @@ def test_seeds_are_apart(population, algorithm):
     assert not (run(base).seen == run(split).seen).all()
 
 
-def test_unseen_clients_never_train(population):
+def test_unseen_clients_never_train(population, algorithm):
     """Poison every unseen client: nothing changes."""
-    algorithm = ALGORITHMS["fedavg"](tiny_model(population))
     clean = pfl.simulate(algorithm, population, **ARGUMENTS)
     spoilt = population
     for row in np.flatnonzero(~clean.seen):

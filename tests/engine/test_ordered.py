@@ -8,6 +8,7 @@ import pytest
 import pfljax as pfl
 from tests.support.zoo import ALGORITHMS, people, tiny_model
 
+pytestmark = pytest.mark.usefixtures("as_shipped")
 ARGUMENTS = {"cohort": 7, "rounds": 3, "unseen": 0.0}
 
 
