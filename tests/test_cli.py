@@ -36,7 +36,7 @@ def outcome(capsys, *words: str) -> tuple[int, str]:
 def test_help_and_version(capsys):
     for words in ([], ["--help"], ["-h"]):
         assert main(words) == 0
-        assert "pfljax run [keyboard|wearable]" in capsys.readouterr().out
+        assert "pfljax run [NAME]" in capsys.readouterr().out
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"pfljax {pfljax.__version__}\n"
     assert main(["run", "--help"]) == 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 USAGE = """\
 pfljax: personalized federated learning, simulated at the speed of its gradients.
 
-  pfljax run [keyboard|wearable] [algorithm:NAME] [options]   compare personalized with shared, local and control models
+  pfljax run [NAME] [algorithm:NAME] [options]                compare personalized with shared, local and control models
   pfljax plan [the words of a run]                            what it will take: bytes, steps, time to compile
   pfljax data NAME [--out FILE.png] [options]                 what a population is like, in words and as a picture
   pfljax list                                                 populations and algorithms
@@ -28,7 +28,7 @@ pfljax: personalized federated learning, simulated at the speed of its gradients
 
 Examples:
   pfljax run                                       real keyboard data that ships with the package, about a minute
-  pfljax run wearable --seed 1                     some seconds
+  pfljax run insurance --seed 1                    another of the populations that `pfljax list` names
   pfljax run keyboard algorithm:ditto --algorithm.lam 0.5 --out runs/ditto
   pfljax plan keyboard --cohort 500
   pfljax data keyboard --min-characters 1000       664 clients become fewer; draws keyboard.png

@@ -41,9 +41,7 @@ def ditto(
         return upload, mine, info | {"personal_loss": own_info["loss"]}
 
     return base._replace(
-        name="ditto",
-        init_client=lambda key, sent: sent.vars,
-        passes=((client, server),),
+        name="ditto", init_client=lambda key, sent: sent.vars, passes=((client, server),),
         personal=local.finetune(pulled, personal_opt, begin=lambda sent, mine: mine),
         cost=lambda counts: 2 * base.cost(counts),
-    )
+    )  # fmt: skip
