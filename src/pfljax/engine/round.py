@@ -16,7 +16,7 @@ from jax import lax
 
 from pfljax import aggregate, keys
 from pfljax.engine.devices import AXIS
-from pfljax.engine.exchange import fetch, individuals, route, store
+from pfljax.engine.exchange import fetch, individuals, store
 from pfljax.engine.place import Placed, shard_of
 from pfljax.engine.runs import add_lanes, each_run, pick, zeros
 from pfljax.errors import PflError
@@ -78,8 +78,7 @@ def run_round(
     are dropped), or the server's own step was not. Then nothing of that run has moved.
     """
     owner = jax.tree.map(jnp.ravel, slots.owner)
-    way = route(clients, owner, jnp.ravel(slots.mask), spec.num_devices)
-    mine = fetch(clients, owner, way)
+    mine = fetch(clients, owner, spec.num_devices)
     before, finite = servers, jnp.ones(slots.row.shape, bool)
     mask = jnp.asarray(slots.mask)
     is_good = jnp.ones(spec.num_runs, bool)
@@ -97,7 +96,7 @@ def run_round(
         finite_so_far = infos.get("finite", True) & info["finite"]
         infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
     kept = mask & finite & is_good[slots.run]
-    updated = store(clients, owner, kept.reshape(-1), mine, way)
+    updated = store(clients, owner, kept.reshape(-1), mine, spec.num_devices)
     servers = each_run(choose, spec.num_runs)(is_good, servers, before)
     return servers, updated, (infos, server_infos), is_good
 
