@@ -43,10 +43,11 @@ FIELD = """\
 ## What they bring
 
 Test accuracy, mean over clients, of their own models; mean ± standard deviation over seeds 0 to 3. One protocol
-for all, `python benchmarks/field.py {populations}` ({made}): the same model, cohorts, rounds and local work, the
-client's rate chosen out of four on validation clients (held out, of a run with another seed), everything else at its
-default. Nothing else is tuned for a method, and few rounds are run: this says how methods behave out of the box, not
-how good they can be made. FedBN is missing: these models have no layer to normalize.
+for all, `python benchmarks/field.py {populations}` ({made}): the same model,
+cohorts, rounds and local work, the client's rate chosen out of four on validation clients (held out, of a run with
+another seed), everything else at its default. A run that diverged counts as 0. `keyboard` is every third of its clients
+with 1,000 characters or more. Nothing else is tuned for a method, and few rounds are run: this says how methods behave
+out of the box, not how good they can be made. FedBN is missing: these models have no layer to normalize.
 
 | algorithm |{heads} |
 |---|{rules}|
