@@ -31,13 +31,14 @@ MOVES = """\
 ## What they are, move and keep
 
 Bytes of one client in one round on `keyboard` with `char_lm` ({params} of parameters): downloaded, uploaded, kept
-between rounds. They and what the server sees are derived from the client's function, not declared. A method that
-keeps nothing gives an unseen client what it gives a seen one; with one that does, an unseen client starts from its
-first state, which is the shared model, or for split methods the server's initial personal part. Median length:
+between rounds. They and what the server sees are derived from the client's function, not declared. An unseen client
+gets what a seen one gets; or, where clients keep state, starts from its first state, which is the shared model, or
+for split methods the server's initial personal part; or is sent a model that is for strangers (pFedHN: that of the
+mean embedding). Median length:
 {lines} lines of code.
 
-| algorithm | paper | lines | down | up | kept | server sees | tests |
-|---|---|---:|---:|---:|---:|---|---|
+| algorithm | paper | lines | down | up | kept | server sees | unseen client | tests |
+|---|---|---:|---:|---:|---:|---|---|---|
 """
 FIELD = """\
 ## What they bring
@@ -69,13 +70,7 @@ def tests_of(entry: Entry) -> str:
 def moves(entries: list[Entry], params: int) -> str:
     rows = []
     for entry in entries:
-        traffic = entry.traffic
-        facts = (
-            ["-"] * 4
-            if traffic is None
-            else [*map(said, (traffic.download, traffic.upload, traffic.kept)), traffic.sees]
-        )
-        cells = [f"`{entry.name}`", entry.paper, str(entry.lines), *facts, tests_of(entry)]
+        cells = [f"`{entry.name}`", entry.paper, str(entry.lines), *entry.facts, tests_of(entry)]
         rows.append(f"| {' | '.join(cells)} |")
     middle = statistics.median({entry.file: entry.lines for entry in entries}.values())
     return MOVES.format(params=said(params), lines=f"{middle:g}") + "\n".join(rows) + "\n"

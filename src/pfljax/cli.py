@@ -191,16 +191,13 @@ def _list_algorithms() -> int:
     from rich.table import Table
 
     from pfljax import data, models
-    from pfljax.engine.memory import said
     from pfljax.run.catalog import catalog
 
     population = data.load("keyboard")
     table = Table(box=None, title="What a client moves in a round, and what is kept for it, on keyboard's char_lm")
-    for title in ("algorithm", "down", "up", "kept", "server sees", "paper"):
+    for title in ("algorithm", "down", "up", "kept", "server sees", "unseen client", "paper"):
         table.add_column(title, justify="right" if title in ("down", "up", "kept") else "left")
     for entry in catalog(models.char_lm(population), population):
-        moves = entry.traffic
-        facts = ["-"] * 4 if moves is None else [said(moves.download), said(moves.upload), said(moves.kept), moves.sees]
-        table.add_row(entry.name, *facts, entry.why or entry.paper)
+        table.add_row(entry.name, *entry.facts, entry.why or entry.paper)
     Console(width=None if sys.stdout.isatty() else 2 * SCREEN).print(table)
     return 0

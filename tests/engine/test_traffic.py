@@ -17,19 +17,19 @@ ALL, NUMBER = BODY + HEAD, 4
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("fedavg", Traffic(ALL, ALL + NUMBER, 0, "sums", 1)),
-        ("local_only", Traffic(0, 0, ALL, "nothing", 1)),
-        ("ditto", Traffic(ALL + NUMBER, ALL + NUMBER, ALL, "sums", 1)),  # lam
-        ("scaffold", Traffic(2 * ALL + NUMBER, 2 * ALL + NUMBER, ALL, "sums", 1)),  # c; the rate
-        ("feddyn", Traffic(ALL + NUMBER, ALL + NUMBER, ALL, "sums", 1)),  # h stays on the server
-        ("fedper", Traffic(BODY, BODY + NUMBER, HEAD, "sums", 1)),
-        ("lg_fedavg", Traffic(HEAD, HEAD + NUMBER, BODY, "sums", 1)),
-        ("fedrep", Traffic(BODY, BODY + NUMBER, HEAD, "sums", 1)),
-        ("fedrecon", Traffic(ALL, BODY + NUMBER, 0, "sums", 1)),  # the personal part begins where the server's did
-        ("ifca", Traffic(3 * ALL, ALL + NUMBER + NUMBER + NUMBER, 0, "sums per slot", 1)),  # which; weight; one
-        ("mime", Traffic(ALL + 3 * ALL, 2 * (ALL + NUMBER), 0, "sums", 2)),  # momentum and the mean gradient
-        ("pfedhn", Traffic(ALL, ALL + NUMBER, 0, "individuals", 1)),  # the hypernetwork stays on the server
-        ("fedproto", Traffic(NUMBER * (4 * 5 + 4 + 1), NUMBER * (4 * 5 + 4), ALL, "sums", 1)),
+        ("fedavg", Traffic(ALL, ALL + NUMBER, 0, "sums", False, 1)),
+        ("local_only", Traffic(0, 0, ALL, "nothing", False, 1)),
+        ("ditto", Traffic(ALL + NUMBER, ALL + NUMBER, ALL, "sums", False, 1)),  # lam
+        ("scaffold", Traffic(2 * ALL + NUMBER, 2 * ALL + NUMBER, ALL, "sums", False, 1)),  # c; the rate
+        ("feddyn", Traffic(ALL + NUMBER, ALL + NUMBER, ALL, "sums", False, 1)),  # h stays on the server
+        ("fedper", Traffic(BODY, BODY + NUMBER, HEAD, "sums", False, 1)),
+        ("lg_fedavg", Traffic(HEAD, HEAD + NUMBER, BODY, "sums", False, 1)),
+        ("fedrep", Traffic(BODY, BODY + NUMBER, HEAD, "sums", False, 1)),
+        ("fedrecon", Traffic(ALL, BODY + NUMBER, 0, "sums", False, 1)),  # the personal part begins as the server's
+        ("ifca", Traffic(3 * ALL, ALL + NUMBER + NUMBER + NUMBER, 0, "sums per slot", False, 1)),  # which; weight; one
+        ("mime", Traffic(ALL + 3 * ALL, 2 * (ALL + NUMBER), 0, "sums", False, 2)),  # momentum and the mean gradient
+        ("pfedhn", Traffic(ALL, ALL + NUMBER, 0, "individuals", True, 1)),  # the hypernetwork stays on the server
+        ("fedproto", Traffic(NUMBER * (4 * 5 + 4 + 1), NUMBER * (4 * 5 + 4), ALL, "sums", False, 1)),
     ],
 )
 def test_known_sizes(name, expected):

@@ -23,12 +23,14 @@ class Traffic:
 
     download: the leaves of `Sent` that the client's functions read; kept: state between rounds
     sees:     "nothing", "sums", "sums per slot" or "individuals"
+    is_named: whether the model that is sent depends on who asks, so that a stranger is sent another one
     """
 
     download: int
     upload: int
     kept: int
     sees: str
+    is_named: bool
     num_passes: int
 
 
@@ -53,7 +55,9 @@ def traffic(algorithm: Algorithm, population: Population) -> Traffic:
         read = _is_read(jaxpr)[: len(jax.tree.leaves(sent))]
         down += sum(_bytes(leaf) for leaf, is_read in zip(jax.tree.leaves(sent), read, strict=True) if is_read)
         up, sees = up + _upload_bytes(out[0]), max(sees, _sees(out[0]), key=SIGHT.index)
-    return Traffic(down, up, sum(map(_bytes, jax.tree.leaves(mine))), sees, len(algorithm.passes))
+    *_, is_named = _is_read(jax.make_jaxpr(lambda server, row: algorithm.send(server, row).vars)(server, row))
+    kept = sum(map(_bytes, jax.tree.leaves(mine)))
+    return Traffic(down, up, kept, sees, is_named, len(algorithm.passes))
 
 
 def _is_read(jaxpr: ClosedJaxpr) -> list[bool]:

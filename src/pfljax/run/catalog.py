@@ -9,6 +9,7 @@ from pathlib import Path
 import pfljax
 from pfljax import algorithms
 from pfljax.data.population import Population
+from pfljax.engine.memory import said
 from pfljax.engine.traffic import Traffic, traffic
 from pfljax.errors import PflError
 from pfljax.types import Algorithm, Model
@@ -28,6 +29,18 @@ class Entry:
     lines: int
     traffic: Traffic | None
     why: str = ""
+
+    @property
+    def facts(self) -> tuple[str, str, str, str, str]:
+        """Download, upload, kept, what the server sees, what an unseen client starts from; dashes where unknown.
+
+        Where nothing is kept, nobody's past is missed; else an unseen client has the state of a first participation.
+        """
+        moves = self.traffic
+        if moves is None:
+            return ("-", "-", "-", "-", "-")
+        unseen = "its first state" if moves.kept else "what strangers are sent" if moves.is_named else "as a seen one"
+        return said(moves.download), said(moves.upload), said(moves.kept), moves.sees, unseen
 
 
 def made(name: str, model: Model, **arguments) -> Algorithm:
