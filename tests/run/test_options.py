@@ -56,7 +56,10 @@ def test_none_and_text():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("keybord", "preset: expected one of keyboard, wearable, got 'keybord', did you mean 'keyboard'?"),
+        (
+            "keybord",
+            "preset: expected one of keyboard, wearable, insurance, purchases, digits, plays, lending, got 'keybord'",
+        ),
         ("algorithm:dito", "algorithm: expected one of per_fedavg, ditto, fedavg_finetune, got 'dito', did you mean"),
         ("algorithm:ditto algorithm:per_fedavg", "algorithm: expected one, got algorithm:ditto algorithm:per_fedavg"),
         ("--algorithm.inner-lrr 1", "got '--algorithm.inner-lrr', did you mean '--algorithm.inner-lr'?"),
