@@ -1,6 +1,5 @@
 """`audit`: rows in more than one split, against a plain loop over all of them."""
 
-import re
 import sys
 from dataclasses import replace
 
@@ -11,21 +10,12 @@ from hypothesis import strategies as st
 
 from pfljax.data import audit, load, require_clean
 from pfljax.data.population import Population
-from pfljax.errors import PflError
 from pfljax.plan import hold_out
+from tests.support.refusal import refusal
 
 SPLITS = ("train", "validation", "test")
 PAIRS = (("train", "validation"), ("train", "test"), ("validation", "test"))
 STEADY = settings(deadline=None, derandomize=True, max_examples=100)
-
-
-def refusal(make, *arguments, **options) -> str:
-    """The message of the PflError that the call must raise; it has to say what was expected and what came."""
-    with pytest.raises(PflError) as error:
-        make(*arguments, **options)
-    message = str(error.value)
-    assert re.search(r"expected .+ got .+", message, re.DOTALL), message
-    return message
 
 
 def by_hand(population: Population, seen: np.ndarray) -> dict[str, np.ndarray | int]:

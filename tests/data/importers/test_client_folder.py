@@ -1,6 +1,5 @@
 """`folder`: one file per client, against a plain loop that reads them."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +10,10 @@ from hypothesis import strategies as st
 
 from pfljax.data.importers import classes, folder, table
 from pfljax.data.population import About, Population
-from pfljax.errors import PflError
+from tests.support.refusal import refusal
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=15)
 KINDS = ("csv", "parquet", "npz")
-
-
-def refusal(make, *arguments, **options) -> str:
-    """The message of the PflError that the call must raise; it has to say what was expected and what came."""
-    with pytest.raises(PflError) as error:
-        make(*arguments, **options)
-    message = str(error.value)
-    assert re.search(r"expected .+ got .+", message, re.DOTALL), message
-    return message
 
 
 def write(path: Path, kind: str, columns: dict) -> None:

@@ -13,19 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pfljax.data.importers import fedscale_devices
-from pfljax.errors import PflError
+from tests.support.refusal import refusal
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=40)
 GOOD = {1: {"computation": 12.5, "communication": 2000.0}, 2: {"computation": 100, "communication": 7.5}}
-
-
-def refusal(make, *arguments, **options) -> str:
-    """The message of the PflError that the call must raise; it has to say what was expected and what came."""
-    with pytest.raises(PflError) as error:
-        make(*arguments, **options)
-    message = str(error.value)
-    assert re.search(r"expected .+ got .+", message, re.DOTALL), message
-    return message
 
 
 def saved(folder: Path, content: object, protocol: int = 4) -> Path:

@@ -1,7 +1,5 @@
 """`lists`: one array per client, against `from_clients`."""
 
-import re
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,18 +7,9 @@ from hypothesis import strategies as st
 
 from pfljax.data.importers import lists
 from pfljax.data.population import About, Population
-from pfljax.errors import PflError
+from tests.support.refusal import refusal
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=40)
-
-
-def refusal(make, *arguments, **options) -> str:
-    """The message of the PflError that the call must raise; it has to say what was expected and what came."""
-    with pytest.raises(PflError) as error:
-        make(*arguments, **options)
-    message = str(error.value)
-    assert re.search(r"expected .+ got .+", message, re.DOTALL), message
-    return message
 
 
 @STEADY

@@ -2,7 +2,6 @@
 
 import datetime
 import io
-import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 
 from pfljax.data.importers import classes, table
 from pfljax.data.population import About, Population
-from pfljax.errors import PflError
+from tests.support.refusal import refusal
 
 STEADY = settings(deadline=None, derandomize=True, max_examples=15)
 VISITS = {
@@ -25,15 +24,6 @@ VISITS = {
     "dose": [0.5, 0.25, 1.0, 2.0, 4.0, 8.0],
     "ill": ["yes", "no", "no", "no", "maybe", "yes"],
 }
-
-
-def refusal(make, *arguments, **options) -> str:
-    """The message of the PflError that the call must raise; it has to say what was expected and what came."""
-    with pytest.raises(PflError) as error:
-        make(*arguments, **options)
-    message = str(error.value)
-    assert re.search(r"expected .+ got .+", message, re.DOTALL), message
-    return message
 
 
 def by_hand(rows: dict, client: list[str], features, label, others, time=None, num_classes=0, **options) -> Population:
