@@ -96,7 +96,7 @@ PRESETS = {
         ),
         DittoConfig(lr=0.3, personal_lr=0.1, steps=10, batch=16),
     ),
-    "plays": preset("455 roles, a minute and a half", RunConfig(population=PlaysConfig()), DittoConfig()),
+    "plays": preset("455 roles, three quarters of a minute", RunConfig(population=PlaysConfig()), DittoConfig()),
     "lending": preset(
         "50 states, some seconds",
         RunConfig(
