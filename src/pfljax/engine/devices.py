@@ -1,13 +1,16 @@
-"""Devices and meshes: the only place that asks what hardware there is."""
+"""Devices and meshes: the only place that asks what hardware there is, and that moves arrays there and back."""
 
 import os
+from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from pfljax.errors import PflError
+from pfljax.types import Tree
 
 AXIS = "clients"
 TIMEOUT_FLAG = "--xla_cpu_collective_call_terminate_timeout_seconds"
@@ -39,15 +42,21 @@ def use_cores(num_cores: int | None = None) -> int:
 
 
 def make_mesh(num_devices: int | None = None) -> Mesh:
-    """A mesh with one axis, `clients`, over the first `num_devices` devices (None: all of them).
+    """A mesh with one axis, `clients`, over the first `num_devices` devices (None: all of them, of all processes).
 
-    Raises PflError if there are fewer.
+    Raises PflError if there are fewer, or if a process would be left without one.
     """
     devices = jax.devices()
     num_devices = len(devices) if num_devices is None else num_devices
     if not 1 <= num_devices <= len(devices):
         raise PflError(
             f"devices: expected between 1 and {len(devices)}, got {num_devices}; on CPUs call pfljax.use_cores(n) first"
+        )
+    used = {device.process_index for device in devices[:num_devices]}
+    if len(used) < jax.process_count():
+        raise PflError(
+            f"devices: expected some of each of the {jax.process_count()} processes, got {num_devices} of "
+            f"{len(devices)}, which {len(used)} have; use all, or start fewer processes"
         )
     return Mesh(np.asarray(devices[:num_devices]), (AXIS,))
 
@@ -59,3 +68,36 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def by_client(mesh: Mesh, axis: int = 0) -> NamedSharding:
     """Axis `axis` is dealt out over the devices."""
     return NamedSharding(mesh, P(*[None] * axis, AXIS))
+
+
+def put(tree: Tree, sharding: NamedSharding) -> Tree:
+    """Host arrays on the devices. In several processes each brings its own devices' part of what all of them have."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    def one(leaf):
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            return jax.device_put(leaf, sharding)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = one(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(one, tree)
+
+
+def on_host(tree: Tree) -> Tree:
+    """Arrays of the devices as numpy arrays, whole, in every process."""
+
+    def one(leaf):
+        if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
+            return np.asarray(leaf)
+        return np.asarray(_everywhere(leaf, replicated(leaf.sharding.mesh)))
+
+    return jax.tree.map(one, tree)
+
+
+@partial(jax.jit, static_argnames=("sharding",))
+def _everywhere(leaf: jax.Array, sharding: NamedSharding) -> jax.Array:
+    return jax.lax.with_sharding_constraint(leaf, sharding)
