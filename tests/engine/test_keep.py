@@ -78,7 +78,7 @@ def test_evaluation_and_single_clients_read_it(population, ditto):
 def test_auto_takes_the_host_for_what_is_too_large(population, ditto, monkeypatch):
     asked = job.make_job(ditto, population, cohort=4, seeds=[0], devices=1)
     assert asked.state == "device"
-    monkeypatch.setattr(job, "free_bytes", lambda mesh: 1000)
+    monkeypatch.setattr(job, "free_bytes", lambda mesh, memory: 1000)
     assert job._at_home(asked, "auto") == "host"
     assert job._at_home(asked, "device") == "device"  # which is refused with the number when it begins
 

@@ -111,7 +111,7 @@ def test_what_is_too_large_is_streamed_or_refused(population, algorithm, monkeyp
     from pfljax.engine import job
 
     unaligned = people()
-    monkeypatch.setattr(job, "free_bytes", lambda mesh: 100)
+    monkeypatch.setattr(job, "free_bytes", lambda mesh, memory: 100)
     monkeypatch.setattr(job, "ALIGNMENT", 2**40)
     made = pfl.engine.prepare(algorithm, unaligned, cohort=5)
     assert made.stream is not None

@@ -87,7 +87,7 @@ def test_a_broken_memory_is_measured_anew(population, algorithm, monkeypatch):
 def limited(monkeypatch, lanes: int, per_lane: int = 1000):
     """Devices that have memory for so many lanes."""
     monkeypatch.setattr(Program, "device_bytes", property(lambda program: per_lane * program.width))
-    monkeypatch.setattr(width, "free_bytes", lambda mesh: per_lane * lanes)
+    monkeypatch.setattr(width, "free_bytes", lambda mesh, memory: per_lane * lanes)
 
 
 def test_a_width_that_does_not_fit_is_halved(population, algorithm, monkeypatch):

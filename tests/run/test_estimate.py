@@ -77,7 +77,7 @@ def test_the_command_prints_it(capsys):
 
 
 def test_what_does_not_fit_is_refused_with_the_number(monkeypatch, capsys):
-    monkeypatch.setattr(width, "free_bytes", lambda mesh: 1024)
+    monkeypatch.setattr(width, "free_bytes", lambda mesh, memory: 1024)
     with pytest.raises(PflError, match=r"one client at a time to fit, got .* needed on each device, 1.0 KiB free"):
         estimates(replace(SMALL, engine=EngineConfig(width=1, devices=2)))
     assert main(("plan", "wearable", "--engine.width", "1")) == 2

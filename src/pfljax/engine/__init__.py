@@ -7,5 +7,18 @@ from pfljax.engine.personal import debug
 from pfljax.engine.program import Program
 from pfljax.engine.ready import prepare
 from pfljax.engine.result import Diverged, Result
+from pfljax.engine.snapshot import Snapshot
 
-__all__ = ["Block", "Diverged", "Program", "Result", "debug", "make_mesh", "prepare", "rounds", "sweep", "use_cores"]
+__all__ = [
+    "Block",
+    "Diverged",
+    "Program",
+    "Result",
+    "Snapshot",
+    "debug",
+    "make_mesh",
+    "prepare",
+    "rounds",
+    "sweep",
+    "use_cores",
+]

@@ -8,6 +8,7 @@ import numpy as np
 from pfljax.aggregate.reduction import LIMIT, Kind
 from pfljax.data.population import Population
 from pfljax.engine.result import Result
+from pfljax.engine.snapshot import Snapshot
 from pfljax.plan import Plan
 
 
@@ -62,10 +63,18 @@ class Block:
     why: str
     stopped: Stopped | None
     _result: Callable[[], Result]
+    _snapshot: Callable[[], Snapshot]
 
     def result(self) -> Result:
         """A copy of the state after this block. Ask before the next block runs: its buffers are reused then."""
         return self._result()
+
+    def snapshot(self) -> Snapshot:
+        """A copy of what the run goes on from after this block. Ask before the next block runs.
+
+        Raises PflError in a sweep of several runs.
+        """
+        return self._snapshot()
 
     def first(self, num_rounds: int) -> "Block":
         """The block as if it had ended after so many rounds."""
@@ -86,13 +95,15 @@ def figures(plan: Plan, info, server_info, run: int):
     Sorted, so that means over a cohort do not depend on who stood where.
     """
     num = plan.num_rounds
-    mask = plan.mask[:num].reshape(num, -1) & (plan.run[:num].reshape(num, -1) == run)
-    pick = lambda leaf: np.asarray(leaf)[:num].reshape(num, -1)[mask].reshape(num, -1)
+    flat = lambda leaf: leaf[:num].reshape(num, leaf[0].size)
+    mask = flat(plan.mask) & (flat(plan.run) == run)
+    cohort = mask[0].sum() if num else 0  # none of the rounds of a run that had been through before
+    pick = lambda leaf: flat(leaf)[mask].reshape(num, cohort)
     rows = pick(plan.row)
     order = np.argsort(rows, axis=1)
     sort = lambda leaf: np.take_along_axis(pick(leaf), order, axis=1)
     infos = {name: sort(leaf) for name, leaf in info.items()}
-    return sort(plan.row), infos, {name: np.asarray(leaf)[:num, run] for name, leaf in server_info.items()}
+    return sort(plan.row), infos, {name: leaf[:num, run] for name, leaf in server_info.items()}
 
 
 def records(first_round: int, rows, infos, server_infos, population: Population, rate: float) -> list[dict]:

@@ -87,13 +87,34 @@ def put(tree: Tree, sharding: NamedSharding) -> Tree:
     return jax.tree.map(one, tree)
 
 
-def on_host(tree: Tree) -> Tree:
-    """Arrays of the devices as numpy arrays, whole, in every process."""
+def own_devices(mesh: Mesh) -> list[int]:
+    """The positions on the mesh of this process's devices."""
+    return [index for index, device in enumerate(mesh.devices.flat) if device.process_index == jax.process_index()]
+
+
+def put_own(tree: Tree, mesh: Mesh) -> Tree:
+    """Arrays [own device, ...] as parts of [device, ...], each on its device. Others bring the rest."""
+    sharding, place = by_client(mesh), {device: index for index, device in enumerate(own_devices(mesh))}
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
 
     def one(leaf):
+        part = lambda index: leaf[place[index[0].start]][None]
+        return jax.make_array_from_callback((mesh.size, *leaf.shape[1:]), sharding, part)
+
+    return jax.tree.map(one, tree)
+
+
+def on_host(tree: Tree) -> Tree:
+    """Arrays of the devices as numpy arrays, whole, in every process; random keys as keys of this process's own."""
+
+    def one(leaf):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(one(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
         if not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated:
             return np.asarray(leaf)
-        return np.asarray(_everywhere(leaf, replicated(leaf.sharding.mesh)))
+        assert isinstance(leaf.sharding, NamedSharding)
+        return np.asarray(_everywhere(leaf, NamedSharding(leaf.sharding.mesh, P())))
 
     return jax.tree.map(one, tree)
 

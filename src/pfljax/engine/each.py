@@ -12,7 +12,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from pfljax.engine.devices import AXIS, by_client, replicated
+from pfljax.engine.devices import AXIS, by_client, on_host, put, replicated
 from pfljax.engine.place import Placed
 from pfljax.engine.stream import Stream, here, specs
 from pfljax.plan.deal import deal
@@ -37,7 +37,7 @@ def each_client(
     spec: static; shared: the same for all, replicated; lanes: pytree of [client, ...]; rows: [client, row], the
     clients of the population whose examples a lane reads; cost: [client], for balance
     """
-    shared = jax.device_put(shared, replicated(mesh))
+    shared = put(shared, replicated(mesh))
     run = partial(_map_clients, fn=fn, spec=spec, mesh=mesh, width=width, is_streamed=isinstance(examples, Stream))
     if not isinstance(examples, Stream):
         return _dealt(lambda lanes, _: run(shared, lanes, examples), lanes, rows, cost, mesh, width, len(cost))
@@ -88,12 +88,10 @@ def _dealt(
     at[device, chunk, lane] = order
     used = np.bincount(device[lane == 0], minlength=mesh.size).astype(np.int32)
     dealt = jax.tree.map(lambda leaf: leaf[at], lanes)
-    out = run(
-        jax.device_put((dealt, used), by_client(mesh)), [rows[order[device == d]].ravel() for d in range(mesh.size)]
-    )
+    out = run(put((dealt, used), by_client(mesh)), [rows[order[device == d]].ravel() for d in range(mesh.size)])
     place = np.empty(len(order), np.int64)
     place[order] = np.ravel_multi_index((device, chunk, lane), at.shape)
-    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[3:])[place], out)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[3:])[place], on_host(out))
 
 
 @partial(jax.jit, static_argnames=("fn", "spec", "mesh", "width", "is_streamed"))

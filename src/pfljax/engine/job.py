@@ -15,7 +15,7 @@ from pfljax import aggregate, keys
 from pfljax.data.memory import ALIGNMENT
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
-from pfljax.engine.devices import make_mesh, replicated
+from pfljax.engine.devices import make_mesh, put, replicated
 from pfljax.engine.keep import State, num_bytes
 from pfljax.engine.memory import free_bytes, said
 from pfljax.engine.place import max_count, narrowed
@@ -42,7 +42,10 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One or several runs that differ in seeds and hyper-parameters only. steps, cost: [client]"""
+    """One or several runs that differ in seeds and hyper-parameters only.
+
+    steps, cost: [client]; memory: bytes of each device, where the devices are only described and cannot be asked
+    """
 
     algorithm: Algorithm
     population: Population
@@ -55,6 +58,7 @@ class Job:
     reduction: aggregate.Kind
     examples: Examples
     state: State
+    memory: int | None = None
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -101,9 +105,9 @@ class Job:
         """
         servers = [self.server(run) for run in self.runs]
         return Carry(
-            jax.device_put(jax.tree.map(lambda *leaves: stack(leaves), *servers), replicated(self.mesh)),
+            put(jax.tree.map(lambda *leaves: stack(leaves), *servers), replicated(self.mesh)),
             fresh_clients(self.algorithm, servers[0], num_kept, self.mesh),
-            jax.device_put(np.full(len(self.runs), -1, np.int32), replicated(self.mesh)),
+            put(np.full(len(self.runs), -1, np.int32), replicated(self.mesh)),
         )
 
     def shapes(self, num_kept: int) -> Carry:
@@ -120,8 +124,15 @@ class Job:
 
     def keys(self) -> jax.Array:
         """[run]: the roots of what clients draw."""
-        roots = [keys.use(keys.root(run.seeds.model), "clients") for run in self.runs]
-        return jax.device_put(jnp.stack(roots), replicated(self.mesh))
+        return put(self._keys(), replicated(self.mesh))
+
+    def key_shapes(self) -> jax.ShapeDtypeStruct:
+        """What `keys` returns, as a shape."""
+        shape = jax.eval_shape(self._keys)
+        return jax.ShapeDtypeStruct(shape.shape, shape.dtype, sharding=replicated(self.mesh))
+
+    def _keys(self) -> jax.Array:
+        return jnp.stack([keys.use(keys.root(run.seeds.model), "clients") for run in self.runs])
 
 
 def make_job(
@@ -134,13 +145,17 @@ def make_job(
     unseen: float = 0.2,
     params: Vars | Tree | None = None,
     upload: Transform | None = None,
-    devices: int | None = None,
+    devices: int | Mesh | None = None,
+    memory: int | None = None,
     on_nonfinite: OnNonfinite = "stop",
     reduction: aggregate.Kind = "fast",
     examples: Examples | Literal["auto"] = "auto",
     state: State | Literal["auto"] = "auto",
 ) -> Job:
-    """The job of every seed with every setting of `hyper`; PflError for what cannot run. See `pfljax.rounds`."""
+    """The job of every seed with every setting of `hyper`; PflError for what cannot run. See `pfljax.rounds`.
+
+    devices: how many, or a mesh, also of devices that are not here but only described; memory: bytes of each of those
+    """
     cohort = whole("cohort", cohort)
     for name, value, known in (
         ("on_nonfinite", on_nonfinite, ("stop", "drop")),
@@ -157,10 +172,21 @@ def make_job(
         runs.append(Run(each, {**algorithm.hyper, **setting}, Census(population.num_clients, seen, sizes)))
     if not runs:
         raise PflError("seeds: expected at least one, got none")
-    mesh = make_mesh(devices)
-    kind = _fitting(population, mesh, examples)
-    job = Job(algorithm, population, tuple(runs), cohort, mesh, params, upload, on_nonfinite, reduction, kind, "device")
-    job = replace(job, state=_at_home(job, state))
+    job = Job(
+        algorithm=algorithm,
+        population=population,
+        runs=tuple(runs),
+        cohort=cohort,
+        mesh=devices if isinstance(devices, Mesh) else make_mesh(devices),
+        params=params,
+        upload=upload,
+        on_nonfinite=on_nonfinite,
+        reduction=reduction,
+        examples="resident",
+        state="device",
+        memory=memory,
+    )
+    job = replace(job, examples=_fitting(job, examples), state=_at_home(job, state))
     if job.num_kept >= 2**31:
         raise PflError(f"seeds: expected clients times runs below 2**31, got {job.num_kept}; take fewer runs at once")
     job.planner(1)  # refuses a cohort that cannot be drawn
@@ -189,15 +215,21 @@ def _at_home(job: Job, state: State | Literal["auto"]) -> State:
     if not jax.tree.leaves(kept):
         return "device"
     if state == "auto":
-        return "device" if num_bytes(kept) // job.mesh.size <= SHARE * free_bytes(job.mesh) else "host"
+        state = "device" if num_bytes(kept) // job.mesh.size <= SHARE * free_bytes(job.mesh, job.memory) else "host"
+    if state == "host" and (num := jax.process_count()) > 1:
+        raise PflError(
+            f"state: expected it to be kept on the devices of {num} processes, got {said(num_bytes(kept))} for the "
+            "host; use more devices, which each hold a part of it, a smaller model or fewer clients"
+        )
     return state
 
 
-def _fitting(population: Population, mesh: Mesh, examples: Examples | Literal["auto"]) -> Examples:
+def _fitting(job: Job, examples: Examples | Literal["auto"]) -> Examples:
     """Where the examples live: on the devices if they fit there, unless the caller has said."""
     if examples == "streamed":
         return "streamed"
-    needed, free = _resident_bytes(population, mesh), free_bytes(mesh)
+    population = job.population
+    needed, free = _resident_bytes(population, job.mesh), free_bytes(job.mesh, job.memory)
     if examples == "auto":
         return "resident" if needed <= SHARE * free and population.num_rows < 2**31 else "streamed"
     if needed > free:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from pfljax.engine.devices import by_client
+from pfljax.engine.devices import by_client, put
 from pfljax.engine.memory import host_free_bytes, said
 from pfljax.engine.round import Clients
 from pfljax.errors import PflError
@@ -41,7 +41,7 @@ class Kept:
             part[: len(owners)] = leaf[owners]
             return part
 
-        return jax.device_put(jax.tree.map(take, self.clients), by_client(mesh))
+        return put(jax.tree.map(take, self.clients), by_client(mesh))
 
     def take_back(self, owners: np.ndarray, clients: Clients) -> None:
         def put(leaf, new):

@@ -9,11 +9,11 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from pfljax import aggregate, keys
+from pfljax import aggregate, keys, processes
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.collect import Block, Stopped, figures, records
-from pfljax.engine.devices import replicated
+from pfljax.engine.devices import on_host, replicated
 from pfljax.engine.job import Examples, Job, make_job
 from pfljax.engine.keep import Kept, State
 from pfljax.engine.place import copied
@@ -21,8 +21,9 @@ from pfljax.engine.program import Program
 from pfljax.engine.ready import MAX_ROUNDS, check_width, started
 from pfljax.engine.remarks import remark
 from pfljax.engine.result import Diverged, Result
-from pfljax.engine.round import Clients, OnNonfinite
+from pfljax.engine.round import OnNonfinite
 from pfljax.engine.runs import pick
+from pfljax.engine.snapshot import Resume, resumed, taken
 from pfljax.engine.width import Width
 from pfljax.errors import PflError, whole
 from pfljax.plan import Plan
@@ -51,6 +52,7 @@ def rounds(
     reduction: aggregate.Kind = "fast",
     examples: Examples | Literal["auto"] = "auto",
     state: State | Literal["auto"] = "auto",
+    resume: Resume | None = None,
 ) -> Iterator[Block]:
     """Runs `rounds` rounds of `cohort` clients and yields them block by block.
 
@@ -67,6 +69,8 @@ def rounds(
     examples: "resident" on the devices, or "streamed" from the host's memory or files; "auto" streams what is too large
     state:   what clients keep lives on the "device", or on the "host" and visits the devices block by block; "auto"
              takes the host for what is too large. `pfl.local.stateless` keeps none
+    resume:  given the shapes of a `Snapshot`, returns one with what `Block.snapshot` gave; the run goes on from there.
+             Yields an empty block if all rounds had been run
 
     Raises PflError for arguments outside these, before anything runs.
     """
@@ -87,6 +91,7 @@ def rounds(
         reduction=reduction,
         examples=examples,
         state=state,
+        resume=resume,
     )
     return _single(blocks)
 
@@ -101,6 +106,7 @@ def sweep(
     width: Width = "auto",
     block: BlockLength = "auto",
     pause_every: int | None = None,
+    resume: Resume | None = None,
     **arguments: Any,
 ) -> Iterator[tuple[Block, ...]]:
     """Several runs in one program, the clients of all side by side: yields one block of each run at a time.
@@ -118,21 +124,23 @@ def sweep(
     if pause_every is not None:
         whole("pause_every", pause_every)
     job = make_job(algorithm, population, seeds=seeds, hyper=hyper, **arguments)
+    if resume is not None and len(job.runs) > 1:
+        raise PflError(f"resume: expected a single run, got {len(job.runs)} side by side; run them one by one")
     remark(job)
-    return _run(job, rounds, width, block, pause_every)
+    return _run(job, rounds, width, block, pause_every, resume)
 
 
 def _single(blocks: Iterator[tuple[Block, ...]]) -> Iterator[Block]:
     """The blocks of an only run; raises if it diverged."""
     for (made,) in blocks:
-        if made.num_rounds:
+        if made.num_rounds or made.stopped is None:
             yield made
         if made.stopped is not None:
             raise Diverged(made.stopped.round, made.stopped.client_ids, made.result(), made.stopped.message)
 
 
 def _run(
-    job: Job, num_rounds: int, width: Width, block: BlockLength, pause_every: int | None
+    job: Job, num_rounds: int, width: Width, block: BlockLength, pause_every: int | None, resume: Resume | None
 ) -> Iterator[tuple[Block, ...]]:
     begin = time.perf_counter()
     max_rounds = MAX_ROUNDS if isinstance(block, str) else max(MAX_ROUNDS, block)
@@ -141,9 +149,11 @@ def _run(
 
     log = [_Log(job, run) for run in range(len(job.runs))]
     done, size = 0, 1 if isinstance(block, str) else block
+    if resume is not None:
+        carry, feed.kept, done, log[0].records = resumed(job, carry, feed.kept, resume, num_rounds)
     room = lambda: min(size, num_rounds - done, pause_every - done % pause_every if pause_every else size)
-    upcoming = feed.block(0, room())
-    while done < num_rounds:
+    upcoming = feed.block(done, room())
+    while True:
         begin = time.perf_counter()
         (plan, placed), program = upcoming, feed.program
         carry, info, server_info = program.run(feed.lend(carry, plan), placed, plan)
@@ -157,13 +167,14 @@ def _run(
                 trouble = error
         jax.block_until_ready(carry)
         feed.take_back(carry, plan)
-        seconds = time.perf_counter() - begin
+        seconds = processes.agreed(time.perf_counter() - begin)
         if block == "auto":
-            size = max(1, min(max_rounds, math.floor(BLOCK_SECONDS / (seconds / plan.num_rounds + 1e-9)), 4 * size))
+            size = max(1, min(max_rounds, math.floor(BLOCK_SECONDS * plan.num_rounds / (seconds + 1e-9)), 4 * size))
+        info, server_info = on_host((info, server_info))
         timing = (seconds, compile_seconds)
         yield tuple(each.add(program, plan, carry, feed.kept, info, server_info, timing) for each in log)
         compile_seconds = 0.0
-        if all(each.stopped for each in log):
+        if done == num_rounds or all(each.stopped for each in log):
             return
         if trouble is not None:
             raise trouble
@@ -190,7 +201,7 @@ class _Log:
         """This run's part of a block that has been executed."""
         population, num = self.job.population, plan.num_rounds
         rows, infos, server_infos = figures(plan, info, server_info, self.run)
-        halted = int(carry.halted[self.run])
+        halted = int(on_host(carry.halted)[self.run])
         if halted >= 0:
             num = max(0, halted - plan.first_round)
             if self.stopped is None:
@@ -203,6 +214,8 @@ class _Log:
         later = partial(
             _result, self.job, self.run, carry, kept, self.records, len(self.records), self.stopped, program.width
         )
+        end, num_records = plan.first_round + plan.num_rounds, len(self.records)
+        snapshot = lambda: taken(self.job, carry, kept, end, tuple(self.records[:num_records]))
         return Block(
             first_round=plan.first_round,
             num_rounds=plan.num_rounds,
@@ -217,6 +230,7 @@ class _Log:
             why=program.why,
             stopped=self.stopped,
             _result=later,
+            _snapshot=snapshot,
         ).first(num)
 
 
@@ -238,7 +252,7 @@ def _result(
         clients = carry.clients.copied()
     else:
         own = lambda leaf: np.array(leaf[run * num_clients : (run + 1) * num_clients])
-        clients = Clients(*jax.tree.map(own, tuple(carry.clients if kept is None else kept.clients)))
+        clients = jax.tree.map(own, on_host(carry.clients if kept is None else kept.clients))
     return Result(
         algorithm=job.algorithm._replace(hyper=about.hyper),
         server=copied(pick(carry.servers, run), replicated(job.mesh)),

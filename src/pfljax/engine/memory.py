@@ -7,6 +7,8 @@ from pathlib import Path
 import jax
 from jax.sharding import Mesh
 
+from pfljax import processes
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -29,19 +31,31 @@ class Needs:
         return self.arguments + self.outputs + self.temporaries + self.code
 
 
-def free_bytes(mesh: Mesh) -> int:
-    """Bytes that each device of the mesh can still give; CPU devices share what the host has."""
-    device = mesh.devices.flat[0]
-    if device.platform == "cpu":
-        return host_free_bytes() // mesh.size
-    stats = device.memory_stats() or {}
-    if "bytes_limit" not in stats:
-        return host_free_bytes()
-    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+def free_bytes(mesh: Mesh, memory: int | None = None) -> int:
+    """Bytes that each device of the mesh can still give; CPU devices share what the host has.
+
+    memory: what each has, where the devices are only described and cannot be asked.
+    In several processes the least that any of them finds, for all have to decide alike.
+    """
+    return int(processes.smallest(_free_bytes(mesh))) if memory is None else memory
 
 
 def host_free_bytes() -> int:
-    """What the host can give without swapping, caches that it would drop included."""
+    """What the host can give without swapping, caches that it would drop included; of several hosts the least."""
+    return int(processes.smallest(_host_free_bytes()))
+
+
+def _free_bytes(mesh: Mesh) -> int:
+    device = mesh.local_devices[0]
+    if device.platform == "cpu":
+        return _host_free_bytes() // mesh.size  # of several processes on one host, too, all share what it has
+    stats = device.memory_stats() or {}
+    if "bytes_limit" not in stats:
+        return _host_free_bytes()
+    return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+
+
+def _host_free_bytes() -> int:
     meminfo = Path("/proc/meminfo")
     if meminfo.exists():
         for line in meminfo.read_text().splitlines():

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from pfljax import keys
+from pfljax.engine.devices import on_host
 from pfljax.engine.place import max_count, placed_on_host, shard_of
 from pfljax.errors import PflError
 from pfljax.types import Info, Personal, Tree
@@ -52,10 +53,11 @@ def debug(result: Result, client_id: str, round: int | None = None) -> tuple[Tre
 def _client(result: Result, client_id: str, key, num_steps: int):
     """(what it is sent, its state, its shard)."""
     population, row = result.population, result.population.row(client_id)
-    sent = result.algorithm.send(result.server, jnp.int32(row))
+    sent = result.algorithm.send(on_host(result.server), jnp.int32(row))
     mine = result.algorithm.init_client(key, sent)
-    if jax.tree.leaves(mine) and bool(result.clients.visited[row]):
-        mine = jax.tree.map(lambda leaf: jnp.asarray(leaf[row]), result.clients.kept)
+    kept = on_host(jax.tree.map(lambda leaf: leaf[row], result.clients))
+    if jax.tree.leaves(mine) and kept.visited:
+        mine = jax.tree.map(jnp.asarray, kept.kept)
     alone = jax.tree.map(jnp.asarray, placed_on_host(population.take([row])))  # nobody else's rows are needed
     shard = shard_of(alone, jnp.int32(0), jnp.int32(num_steps), max_count(population))
     return sent, mine, replace(shard, row=jnp.int32(row))

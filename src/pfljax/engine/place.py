@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from pfljax.data.memory import aligned
 from pfljax.data.population import Population
 from pfljax.data.shard import Rows, Shard
-from pfljax.engine.devices import replicated
+from pfljax.engine.devices import put, replicated
 from pfljax.errors import PflError
 from pfljax.types import Array, Tree
 
@@ -32,7 +32,7 @@ def place(population: Population, mesh: Mesh) -> Placed:
     host = placed_on_host(population)
     if mesh.devices.flat[0].platform == "cpu":
         host = jax.tree.map(aligned, host)
-    return jax.device_put(host, replicated(mesh))
+    return put(host, replicated(mesh))
 
 
 def placed_on_host(population: Population) -> Placed:
@@ -103,4 +103,4 @@ def shard_of(placed: Placed, row: Array, num_steps: Array, most: int) -> Shard:
 def copied(tree: Tree, sharding) -> Tree:
     """Fresh buffers in their final sharding: the loop donates them, and a caller's arrays must survive that."""
     copies = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, jax.Array) else np.array(leaf), tree)
-    return jax.device_put(copies, sharding)
+    return put(copies, sharding)

@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from pfljax import aggregate, keys
 from pfljax.data.shard import Rows, Shard
 from pfljax.engine.block import Carry, run_block
-from pfljax.engine.devices import by_client, replicated
+from pfljax.engine.devices import by_client, put, replicated
 from pfljax.engine.job import Job
 from pfljax.engine.keep import owners_of
 from pfljax.engine.memory import Needs
@@ -51,7 +51,7 @@ class Program:
         mesh, job = self.job.mesh, self.job
         scalar = jax.ShapeDtypeStruct((), np.int32, sharding=replicated(mesh))
         examples = self.stream.shapes(self.num_rows) if self.stream else placed_shapes(job.population, mesh)
-        arguments = (job.shapes(self.num_kept), examples, self._slot_shapes(), scalar, scalar, job.keys())
+        arguments = (job.shapes(self.num_kept), examples, self._slot_shapes(), scalar, scalar, job.key_shapes())
         return run_block.trace(*arguments, spec=job.spec(self.width), mesh=mesh)
 
     @cached_property
@@ -141,7 +141,7 @@ class Program:
         owner = flat(self._owner(plan)) if self.keeps else ()
         slots = Slots(flat(plan.row), flat(plan.run), owner, flat(plan.steps), flat(plan.mask), plan.num_chunks)
         scalars = (np.int32(plan.first_round), np.int32(plan.num_rounds))
-        slots, scalars = jax.device_put(slots, by_client(mesh, axis=1)), jax.device_put(scalars, replicated(mesh))
+        slots, scalars = put(slots, by_client(mesh, axis=1)), put(scalars, replicated(mesh))
         return run_block(carry, placed, slots, *scalars, self._keys, spec=self._spec, mesh=mesh)
 
     @cached_property

@@ -6,7 +6,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from pfljax import keys
-from pfljax.engine.devices import by_client
+from pfljax.engine.devices import by_client, put
 from pfljax.engine.memory import free_bytes, said
 from pfljax.engine.round import Clients
 from pfljax.errors import PflError
@@ -66,4 +66,4 @@ def fresh_clients(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Me
             "stateless algorithm"
         )
     zeros = lambda s: np.zeros(s.shape, s.dtype)
-    return jax.device_put(jax.tree.map(zeros, shapes), by_client(mesh))
+    return put(jax.tree.map(zeros, shapes), by_client(mesh))

@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 
 from pfljax.data.memory import announce, check_mapped, empty
 from pfljax.data.population import Population
-from pfljax.engine.devices import AXIS, by_client, replicated
+from pfljax.engine.devices import AXIS, by_client, own_devices, put, put_own, replicated
 from pfljax.engine.place import Placed, ends, narrow, narrowed, place
 from pfljax.errors import PflError
 
@@ -30,7 +30,7 @@ class Stream:
     def of(population: Population, mesh: Mesh) -> "Stream":
         if int(np.diff(population.offsets).max()) > np.iinfo(np.int32).max:
             raise PflError("population: expected at most 2147483647 rows a client; split the largest one")
-        everywhere = jax.device_put(ends(population), replicated(mesh))
+        everywhere = put(ends(population), replicated(mesh))
         return Stream(population, mesh, everywhere, np.diff(population.offsets))
 
     @property
@@ -48,26 +48,26 @@ class Stream:
 
         Raises PflError if a memory-mapped file has shrunk.
         """
-        num_devices, offsets = self.mesh.size, self.population.offsets
+        offsets, mine = self.population.offsets, own_devices(self.mesh)
         for name, array in self.population.arrays.items():
             check_mapped(name, array)
-        first = np.zeros((num_devices, self.population.num_clients), np.int32)
+        clients = [np.unique(clients[device]) for device in mine]  # other processes read the other devices' rows
+        first = np.zeros((len(mine), self.population.num_clients), np.int32)
         index = []
         for device, rows in enumerate(clients):
-            rows = np.unique(rows)
             begin = np.cumsum(self.sizes[rows]) - self.sizes[rows]
             first[device, rows] = begin
             index.append(np.arange(self.sizes[rows].sum()) + np.repeat(offsets[rows] - begin, self.sizes[rows]))
         arrays = {}
         for name, array in self.population.arrays.items():
-            shape = (num_devices, capacity, *array.shape[1:])
+            shape = (len(mine), capacity, *array.shape[1:])
             arrays[name] = empty(shape, narrowed(array.dtype))
             for rows in clients:
                 announce(array, offsets[rows], offsets[rows + 1])
             for device, rows in enumerate(index):
                 arrays[name][device, : len(rows)] = narrow(name, array[rows])
                 arrays[name][device, len(rows) :] = 0
-        arrays, first = jax.device_put((arrays, first), by_client(self.mesh))
+        arrays, first = put_own((arrays, first), self.mesh)
         return Placed(arrays, first, self.ends)
 
     def shapes(self, capacity: int) -> Placed:

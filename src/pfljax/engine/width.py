@@ -13,7 +13,7 @@ from typing import Literal
 import jax
 import numpy as np
 
-from pfljax import cache
+from pfljax import cache, processes
 from pfljax.engine.job import Job
 from pfljax.engine.memory import free_bytes, said
 from pfljax.engine.program import Program
@@ -42,6 +42,8 @@ def fit(make: Make, job: Job, width: Width) -> Program:
         return fitting(make, widest, "as asked" if widest == width else f"{width} asked, no more clients or lanes")
     if width == "auto" and job.mesh.devices.flat[0].platform == "cpu":
         return fitting(make, *_rule(job, most))
+    if job.memory is not None:
+        return fitting(make, most, "as many as fit; nothing can be measured here")
     return _measured(make, job, most)
 
 
@@ -76,7 +78,7 @@ def refusal(program: Program) -> str | None:
         if not is_exhausted(error):
             raise
         return " ".join(str(error).split())[:200]
-    free = free_bytes(program.job.mesh)
+    free = free_bytes(program.job.mesh, program.job.memory)
     return None if needed <= free else f"{said(needed)} needed on each device, {said(free)} free"
 
 
@@ -101,9 +103,9 @@ def _params(job: Job):
 def _measured(make: Make, job: Job, most: int) -> Program:
     """The width that took the least time a client on these devices, remembered for the next time."""
     name = _fingerprint(job)
-    known = _remembered()
-    if name in known:
-        return fitting(make, min(known[name], most), "measured here before")
+    known = int(processes.agreed(_remembered().get(name, 0)))  # 0: not yet
+    if known:
+        return fitting(make, min(known, most), "measured here before")
     seconds: dict[int, float] = {}
     width = 1
     while width <= most:
@@ -111,7 +113,7 @@ def _measured(make: Make, job: Job, most: int) -> Program:
         trouble = refusal(program)
         if trouble is None:
             try:
-                seconds[width] = _seconds_a_client(program)
+                seconds[width] = processes.agreed(_seconds_a_client(program))
             except jax.errors.JaxRuntimeError as error:
                 if not is_exhausted(error):
                     raise

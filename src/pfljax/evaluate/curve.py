@@ -12,6 +12,7 @@ from jax import lax
 from pfljax import keys
 from pfljax.data.population import Population
 from pfljax.data.shard import Shard
+from pfljax.engine.devices import on_host
 from pfljax.engine.each import each_client
 from pfljax.engine.place import Placed, max_count, rows_of
 from pfljax.engine.result import Result
@@ -119,7 +120,7 @@ def curve(
     )
     everyone = np.arange(population.num_clients, dtype=np.int32)
     teachers = everyone if teachers is None else np.asarray(teachers, np.int32)
-    lanes = Lane(everyone, teachers, jax.tree.map(lambda leaf: np.asarray(leaf)[teachers], result.clients))
+    lanes = Lane(everyone, teachers, jax.tree.map(lambda leaf: leaf[teachers], on_host(result.clients)))
     steps = np.diff(np.asarray((0, *marks), np.int32))
     key = keys.use(keys.root(result.seeds.model), "evaluate")
     cost = marks[-1] * 64 + (population.sizes("validation") + population.sizes("test")) * len(marks)
