@@ -1,13 +1,21 @@
 """`simulate`: all the rounds, and the figures to choose by on the way."""
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, overload
 
 import numpy as np
 
 from pfljax import keys
+from pfljax.checkpoints import Checkpoints
+from pfljax.checkpoints.fingerprint import fingerprint
+from pfljax.checkpoints.keep import kept
+from pfljax.checkpoints.store import Store
 from pfljax.data.population import Population
+from pfljax.engine.collect import Block
 from pfljax.engine.loop import rounds as run_rounds
 from pfljax.engine.loop import sweep
 from pfljax.engine.place import Placed
@@ -16,6 +24,9 @@ from pfljax.engine.stream import Stream, examples_of
 from pfljax.errors import PflError, whole
 from pfljax.evaluate import curve, shared
 from pfljax.types import Algorithm
+
+DECIDING = ("cohort", "seed", "unseen", "params", "upload", "on_nonfinite", "reduction")  # what comes out, to rounding
+Figures = dict[int, dict[int, dict[str, float]]]  # {run: {round: figures}}
 
 
 @overload
@@ -26,6 +37,7 @@ def simulate(
     rounds: int,
     seeds: None = None,
     eval_every: int | None = None,
+    checkpoints: Checkpoints | None = None,
     **arguments: Any,
 ) -> Result: ...
 
@@ -43,7 +55,7 @@ def simulate(
 ) -> tuple[Result, ...]: ...
 
 
-def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_every=None, **arguments):
+def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_every=None, checkpoints=None, **arguments):
     """Runs all the rounds and returns the result. `arguments` are those of `pfljax.rounds`, `cohort` among them.
 
     seeds: several runs in one program, one for each seed, e.g. `range(10)`; returns a tuple with a result of each.
@@ -52,6 +64,8 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
     diverges stops alone; its result says so in `diverged`.
     eval_every: after so many rounds, each time, the record of the round gets `validation_<metric>`, the mean over
     seen clients of the shared model's validation figures. Test rows are not looked at.
+    checkpoints: a `pfl.Checkpoints`: the run is saved there, and goes on from its last complete checkpoint, bit for bit
+    on the same devices. `rounds` may have been raised; what differs otherwise is refused, field by field.
 
     >>> import pfljax as pfl
     >>> clients = {i: {"x": np.full((8, 2), i, np.float32), "y": np.arange(8) % 2} for i in range(4)}
@@ -70,16 +84,32 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
     if seeds is None:
         if hyper is not None:
             raise PflError("hyper: expected seeds beside it, got none; pass seeds=[0], say")
-        blocks = (
-            (block,) for block in run_rounds(algorithm, population, rounds=rounds, pause_every=eval_every, **arguments)
-        )
-    else:
-        if "seed" in arguments:
-            raise PflError("seed: expected either seed or seeds, got both; leave one out")
-        blocks = sweep(
-            algorithm, population, rounds=rounds, seeds=seeds, hyper=hyper, pause_every=eval_every, **arguments
-        )
-    made, figures, examples = (), {}, None
+    elif "seed" in arguments:
+        raise PflError("seed: expected either seed or seeds, got both; leave one out")
+    elif checkpoints is not None:
+        raise PflError("checkpoints: expected a single run, got seeds; run them one by one, each with its own folder")
+    figures: Figures = defaultdict(dict)
+    with ExitStack() as held:
+        if seeds is None:
+            store = None
+            if checkpoints is not None:
+                store = held.enter_context(_store(algorithm, population, checkpoints, eval_every, arguments))
+                arguments["resume"] = store.resume
+            ran = run_rounds(algorithm, population, rounds=rounds, pause_every=eval_every, **arguments)
+            blocks = ((block,) for block in (ran if store is None else kept(ran, store, rounds, figures=figures[0])))
+        else:
+            blocks = sweep(
+                algorithm, population, rounds=rounds, seeds=seeds, hyper=hyper, pause_every=eval_every, **arguments
+            )
+        results = _results(blocks, population, eval_every, figures)
+    return results[0] if seeds is None else tuple(results)
+
+
+def _results(
+    blocks: Iterable[tuple[Block, ...]], population: Population, eval_every: int | None, figures: Figures
+) -> list[Result]:
+    """The last block's results, with the validation figures of the rounds where they are due."""
+    made, examples = (), None
     try:
         for made in blocks:
             for run, block in enumerate(made):
@@ -87,17 +117,38 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
                 if eval_every is not None and block.num_rounds and done % eval_every == 0:
                     result = block.result()
                     examples = examples or examples_of(population, result.mesh, result.examples)
-                    figures[run, done - 1] = _validation(result, population, examples)
+                    figures[run][done - 1] = _validation(result, population, examples)
     except Diverged as error:
-        error.result = _with(figures, 0, error.result)
+        error.result = _with(figures[0], error.result)
         raise
-    results = [_with(figures, run, block.result()) for run, block in enumerate(made)]
-    return results[0] if seeds is None else tuple(results)
+    return [_with(figures[run], block.result()) for run, block in enumerate(made)]
 
 
-def _with(figures: dict[tuple[int, int], dict[str, float]], run: int, result: Result) -> Result:
-    """The result with the figures of one run in its records. figures: {(run, round): figures}"""
-    return replace(result, records=tuple(each | figures.get((run, each["round"]), {}) for each in result.records))
+def _store(
+    algorithm: Algorithm,
+    population: Population,
+    checkpoints: Checkpoints,
+    eval_every: int | None,
+    arguments: Mapping[str, Any],
+) -> Store:
+    """The open checkpoints of a run. Raises PflError if they are another run's, or `best` is no metric."""
+    better = "lower"
+    if checkpoints.best is not None:
+        known = {name: metric.better for name, metric in algorithm.model.metrics}
+        if eval_every is None:
+            raise PflError("checkpoints.best: expected eval_every beside it, got none; validation figures come with it")
+        if checkpoints.best not in known:
+            raise PflError(f"checkpoints.best: expected one of {', '.join(known)}, got {checkpoints.best!r}")
+        better = known[checkpoints.best]
+    defaults = {name: given.default for name, given in inspect.signature(run_rounds).parameters.items()}
+    what: dict[str, Any] = {name: arguments.get(name, defaults[name]) for name in DECIDING}
+    what |= {"seed": keys.seeds(what["seed"]), "eval_every": eval_every}
+    return Store(checkpoints, fingerprint(algorithm, population, what), better=better)
+
+
+def _with(figures: Mapping[int, dict[str, float]], result: Result) -> Result:
+    """The result with figures in its records. figures: {round: figures}"""
+    return replace(result, records=tuple(each | figures.get(each["round"], {}) for each in result.records))
 
 
 def _validation(result: Result, population: Population, examples: Placed | Stream) -> dict[str, float]:

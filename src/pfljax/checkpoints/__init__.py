@@ -1,0 +1,5 @@
+"""A run on disk: what it goes on from, whose it is, who is writing."""
+
+from pfljax.checkpoints.settings import Checkpoints
+
+__all__ = ["Checkpoints"]

@@ -1,0 +1,198 @@
+"""One run's checkpoints in their folder, written by orbax: complete or not there, and in the background."""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pfljax import processes
+from pfljax.checkpoints import arrays
+from pfljax.checkpoints.fingerprint import Fingerprint, check_same
+from pfljax.checkpoints.lock import locked
+from pfljax.checkpoints.settings import Checkpoints
+from pfljax.engine import Snapshot
+from pfljax.errors import PflError
+
+ARRAYS, ABOUT = "arrays", "about"
+DAMAGED = "damaged-"
+SHORT = 200  # characters of another library's message
+
+
+class Store:
+    """An open folder of checkpoints, held against other runs; a context manager.
+
+    what: the option or field that named it, for messages; better: which end of the metric `best` is good
+    restored: what the run went on from, None if it began anew
+
+    Raises PflError for a folder that cannot be written to, is in use, or holds another run's checkpoints.
+    """
+
+    def __init__(
+        self, settings: Checkpoints, fingerprint: Fingerprint, what: str = "checkpoints", better: str = "lower"
+    ):
+        import orbax.checkpoint as ocp
+
+        self.settings, self.fingerprint, self.what = settings, fingerprint, what
+        self.folder = Path(os.path.abspath(settings.folder))
+        self.restored: Snapshot | None = None
+        self._best = _Best(settings.best, better)
+        with ExitStack() as held:
+            first(lambda: self._hold(held), what)
+            options = ocp.CheckpointManagerOptions(
+                preservation_policy=_Preserved(settings.keep, self._best),
+                cleanup_tmp_directories=True,
+                save_interval_steps=1,
+            )
+            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            held.callback(self._manager.close)
+            self._abouts = self._read()
+            self._held = held.pop_all()
+
+    def _hold(self, held: ExitStack) -> None:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PflError(
+                f"{self.what}: expected a folder that can be made, got {str(self.folder)!r}: {error.strerror}"
+            ) from error
+        held.enter_context(locked(self.folder, self.what))
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *problem) -> None:
+        self._held.close()
+
+    @property
+    def rounds(self) -> Sequence[int]:
+        """Rounds done at each complete checkpoint, rising."""
+        return sorted(self._manager.all_steps())
+
+    @property
+    def resume(self) -> Callable[[Snapshot], Snapshot] | None:
+        """For `pfl.rounds`; None if there is nothing to go on from."""
+        return self._restore if self._abouts else None
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Copies it and goes on writing in the background. Raises PflError if this or the save before failed."""
+        import orbax.checkpoint as ocp
+
+        about = {"fingerprint": self.fingerprint, "state": arrays.abouts(snapshot), "records": list(snapshot.records)}
+        items = {ARRAYS: ocp.args.PyTreeSave(arrays.plain(snapshot)), ABOUT: ocp.args.JsonSave(about)}
+        self._written(lambda: self._manager.save(snapshot.round, args=ocp.args.Composite(**items)), snapshot.round)
+
+    def wait(self) -> None:
+        """Returns when all is on disk. Raises PflError if it could not be written."""
+        self._written(self._manager.wait_until_finished, None)
+
+    def is_best(self, record: Mapping[str, Any]) -> bool:
+        """Takes note of a round's record; whether its validation figure is the best so far."""
+        return self._best.is_met(record)
+
+    def _written(self, write: Callable[[], Any], round: int | None) -> None:
+        try:
+            write()
+        except Exception as error:
+            about = "the last checkpoint" if round is None else f"the checkpoint after {round} rounds"
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:SHORT]
+            raise PflError(
+                f"{self.what}: expected {about} to be written to {str(self.folder)!r}, got {reason}; those before are "
+                "complete, make room or mend the disk and go on from them"
+            ) from error
+
+    def _read(self) -> dict[int, dict]:
+        """{rounds done: a checkpoint's JSON}, newest first."""
+        import orbax.checkpoint as ocp
+
+        found = {}
+        for done in reversed(self.rounds):
+            try:
+                about = self._manager.restore(done, args=ocp.args.Composite(**{ABOUT: ocp.args.JsonRestore()}))[ABOUT]
+            except Exception as error:
+                self._put_aside(done, error)
+                continue
+            check_same(self.what, about["fingerprint"], self.fingerprint, "give the run's own, or name another folder")
+            found[done] = about
+        if not found and any(self.folder.glob(f"{DAMAGED}*")):
+            raise self._only_damaged()
+        return found
+
+    def _restore(self, shapes: Snapshot) -> Snapshot:
+        """The newest checkpoint that can be read; those that cannot are put aside, and that is said."""
+        import orbax.checkpoint as ocp
+
+        for done, about in self._abouts.items():
+            check_same(self.what, about["state"], arrays.abouts(shapes), "name another folder")
+            trouble: Exception | None = None
+            state: tuple = ()
+            try:
+                asked = ocp.args.Composite(**{ARRAYS: arrays.wanted(shapes)})
+                state = arrays.state(shapes, self._manager.restore(done, args=asked)[ARRAYS])
+            except Exception as error:
+                trouble = error
+            if not processes.anyone(trouble is not None):
+                for record in about["records"]:
+                    self._best.is_met(record)
+                servers, clients = state
+                self.restored = Snapshot(done, servers, clients, tuple(about["records"]))
+                return self.restored
+            self._put_aside(done, trouble or RuntimeError("another process could not read it"))
+        raise self._only_damaged()
+
+    def _only_damaged(self) -> PflError:
+        return PflError(
+            f"{self.what}: expected a checkpoint that can be read, got only damaged ones in {str(self.folder)!r}; "
+            "begin anew in another folder"
+        )
+
+    def _put_aside(self, done: int, error: Exception) -> None:
+        """A damaged checkpoint keeps its files under another name, where no save comes upon it."""
+        path = self.folder / str(done)
+        warnings.warn(
+            f"{self.what}: the checkpoint after {done} rounds is damaged and now called {DAMAGED}{done}; going on "
+            f"from the one before it ({' '.join(str(error).split())[:SHORT]})",
+            stacklevel=2,
+        )
+        first(lambda: os.replace(path, path.with_name(f"{DAMAGED}{done}")), self.what)
+        self._manager.reload()
+
+
+class _Best:
+    """Which round has the best figure of a metric. done: rounds, that one included; 0 before there is one"""
+
+    def __init__(self, metric: str | None, better: str):
+        self._name, self._sign = f"validation_{metric}", 1 if better == "higher" else -1
+        self.done, self._figure = 0, -math.inf
+
+    def is_met(self, record: Mapping[str, Any]) -> bool:
+        figure = self._sign * record.get(self._name, math.nan)
+        if not figure > self._figure:  # nor is one that is not a number
+            return False
+        self.done, self._figure = record["round"] + 1, figure
+        return True
+
+
+class _Preserved:
+    """The newest checkpoints, and the best: an orbax preservation policy."""
+
+    def __init__(self, num: int, best: _Best):
+        self._num, self._best = num, best
+
+    def should_preserve(self, checkpoints, *, context) -> list[bool]:
+        oldest = len(checkpoints) - self._num
+        return [index >= oldest or each.step == self._best.done for index, each in enumerate(checkpoints)]
+
+
+def first(action: Callable[[], Any], what: str) -> None:
+    """Process 0 does it. Raises what it raised there, and PflError in the others."""
+    trouble: Exception | None = None
+    if processes.is_first():
+        try:
+            action()
+        except Exception as error:
+            trouble = error
+    if processes.anyone(trouble is not None):
+        raise trouble or PflError(f"{what}: expected process 0 to take the folder, got an error there; see its message")
