@@ -56,7 +56,7 @@ def test_list_fits_one_screen(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("rum", "command: expected one of run, plan, data, list, got 'rum', did you mean 'run'?"),
+        ("rum", "command: expected one of run, plan, compile, data, list, got 'rum', did you mean 'run'?"),
         ("list all", "list: expected nothing or 'algorithms' behind it, got all"),
         ("run wearabel", "did you mean 'wearable'?"),
         ("run --algorithm.iner-lr 1", "did you mean '--algorithm.inner-lr'?"),

@@ -1,4 +1,4 @@
-"""The command line: `pfljax run`, `pfljax plan`, `pfljax data`, `pfljax list`."""
+"""The command line: `pfljax run`, `pfljax plan`, `pfljax compile`, `pfljax data`, `pfljax list`."""
 
 import sys
 import textwrap
@@ -20,6 +20,8 @@ pfljax: personalized federated learning, simulated at the speed of its gradients
 
   pfljax run [NAME] [algorithm:NAME] [options]                compare personalized with shared, local and control models
   pfljax plan [the words of a run]                            what it will take: bytes, steps, time to compile
+  pfljax compile [the words of a run] --target v5e:16x16      the same for a machine that is not here: TPU slices, GPUs
+                 [--largest]                                  or the largest cohort that fits there
   pfljax data NAME [--out FILE.png] [options]                 what a population is like, in words and as a picture
   pfljax list                                                 populations and algorithms
   pfljax list algorithms                                      what each method sends, keeps and shows to the server
@@ -31,9 +33,10 @@ Examples:
   pfljax run insurance --seed 1                    another of the populations that `pfljax list` names
   pfljax run keyboard algorithm:ditto --algorithm.lam 0.5 --out runs/ditto
   pfljax plan keyboard --cohort 500
+  pfljax compile keyboard --cohort 500 --target h100:8
   pfljax data keyboard --min-characters 1000       664 clients become fewer; draws keyboard.png
 """
-COMMANDS = ("run", "plan", "data", "list")
+COMMANDS = ("run", "plan", "compile", "data", "list")
 MISTAKE, INTERRUPTED = 2, 130  # exit codes
 KEPT_SECONDS = 0.5  # a program that compiles faster is not worth a file
 SCREEN = 100  # columns of `pfljax list`
@@ -68,6 +71,8 @@ def _command(words: list[str], begin: float) -> int:
         return _run(rest, begin)
     if command == "plan":
         return _plan(rest)
+    if command == "compile":
+        return _compile(rest)
     if command == "data":
         return _data(rest)
     raise PflError(f"command: expected one of {', '.join(COMMANDS)}, got {command!r}{nearest(command, COMMANDS)}")
@@ -110,6 +115,16 @@ def _plan(words: list[str]) -> int:
     _keep_programs()
     for each in estimates(config):
         print(each)
+    return 0
+
+
+def _compile(words: list[str]) -> int:
+    from pfljax.run.ahead import ahead, largest, wanted
+
+    config, target, is_largest = wanted(words)
+    jax.config.update("jax_platforms", "cpu")  # the target is described; no device of this machine is asked
+    for each in largest(config, target) if is_largest else ahead(config, target):
+        print(each, flush=True)
     return 0
 
 

@@ -19,10 +19,11 @@ _LOOP_PARTS = ("body", "condition")
 
 
 class Instruction(NamedTuple):
-    """opcode: as in the text, but a start/done pair is one operation; called: ((part, computation), ...)."""
+    """opcode: as in the text, but a start/done pair is one operation; called: ((part, computation), ...); line: all."""
 
     opcode: str
     called: tuple[tuple[str, str], ...]
+    line: str
 
 
 class Program(NamedTuple):
@@ -46,7 +47,7 @@ def parse(text: str) -> Program:
                 for part, one, many in _CALLED.findall(line[found.end() :])
                 for name in (one or many).split(",")
             )
-            current.append(Instruction(found[1].removesuffix("-start"), called))
+            current.append(Instruction(found[1].removesuffix("-start"), called, line.strip()))
     return Program(computations, entry)
 
 

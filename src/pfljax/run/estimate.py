@@ -82,7 +82,7 @@ def estimate(program: Program, name: str) -> Estimate:
         plan=max(0, needs.arguments - server - clients - examples),
         temporaries=needs.temporaries + needs.outputs + needs.code,
         total=program.device_bytes,
-        free=free_bytes(mesh),
+        free=free_bytes(mesh, job.memory),
         host_free=host_free_bytes(),
         is_shared=program.shared_bytes > 0,
         is_streamed=program.stream is not None,
