@@ -119,7 +119,8 @@ def _plan(words: list[str]) -> int:
 
 
 def _compile(words: list[str]) -> int:
-    from pfljax.run.ahead import ahead, largest, wanted
+    from pfljax.run.ahead import ahead, wanted
+    from pfljax.run.largest import largest
 
     config, target, is_largest = wanted(words)
     jax.config.update("jax_platforms", "cpu")  # the target is described; no device of this machine is asked

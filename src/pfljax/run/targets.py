@@ -52,6 +52,9 @@ class Chip:
     wraps: int = 4  # an axis of a multiple of as many chips is a ring
     about: str = ""
 
+    def peak(self, is_half: bool) -> float:
+        return self.bf16 if is_half else self.float32
+
 
 # TPUs: the pages "TPU v4", "TPU v5e", "TPU v5p", "TPU v6e" and "TPU7x (Ironwood)" of the Cloud TPU documentation
 # (docs.cloud.google.com/tpu/docs), values of a chip; interconnect there is the sum of all ports, both ways. v4's page
