@@ -60,9 +60,9 @@ class Ahead:
             f"  between them {_listed(self.round.collectives)}",
             f"  compiling    {made.compile_seconds:.1f} s",
             f"  prediction   at least {_time(spent.seconds)} a round, not measured: {_time(spent.arithmetic)} of "
-            f"arithmetic at {chip.peak(self.is_half) / 1e12:,.0f} TFLOP/s beside {_time(spent.traffic)} of memory traffic at "
-            f"{chip.bandwidth / 1e9:,.0f} GB/s, then {_time(spent.collectives)} of collectives; its instructions would "
-            f"take {_time(spent.seconds / max(1.0, self.round.instructions))} each",
+            f"arithmetic at {chip.peak(self.is_half) / 1e12:,.0f} TFLOP/s beside {_time(spent.traffic)} of memory "
+            f"traffic at {chip.bandwidth / 1e9:,.0f} GB/s, then {_time(spent.collectives)} of collectives; its "
+            f"instructions would take {_time(spent.seconds / max(1.0, self.round.instructions))} each",
         ]
         if self.empty:
             idle = f"; {self.idle:,.3g} of {made.num_devices} devices have no client" if self.idle else ""
@@ -169,7 +169,7 @@ def _time(seconds: float) -> str:
     >>> _time(0.0123), _time(2.5e-6), _time(3.0)
     ('12.3 ms', '2.5 us', '3 s')
     """
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} us"
+    return f"{seconds * 1e9:.3g} ns"

@@ -14,6 +14,8 @@ from pfljax.run.config import RunConfig
 from pfljax.run.job import algorithms, phase_seeds
 from pfljax.run.targets import Target, mesh
 
+PART = 16  # of a cohort, which is as exactly as the largest is wanted
+
 
 @dataclass(frozen=True)
 class Largest:
@@ -41,15 +43,14 @@ class Largest:
 def largest(config: RunConfig, target: Target) -> Iterator[Largest]:
     """The largest cohort of each method of a run that fits on `target`, found by doubling and bisection.
 
-    At the run's width, or at the one that its own cohort would get; to one part in sixteen. Compiles each cohort that
+    At the run's width, or at the one that its own cohort would get. Compiles each cohort that
     it tries. Raises PflError if not even one client fits.
     """
     devices = mesh(target)
     population = config.population.load()
     for algorithm in filter(None, algorithms(config, population)):
-        job = make_job(
-            algorithm, population, seeds=[phase_seeds(config.seed)[1]], **_arguments(config, target, devices)
-        )
+        found = arguments(config, target, devices)
+        job = make_job(algorithm, population, seeds=[phase_seeds(config.seed)[1]], **found)
         yield _largest(job, config.engine.width, f"{population.about.name}, {algorithm.name}", target)
 
 
@@ -60,25 +61,23 @@ def _largest(job: Job, width: Width, name: str, target: Target) -> Largest:
         made.append(make_program(job, width, why, MAX_ROUNDS))
         return made[-1]
 
+    refused = None
     most = int(job.runs[0].census.seen.sum())
     try:
         best = fit(partial(compiled, job), job, width)
-        low, high = job.cohort, None
-    except PflError:  # memory: all else has been checked
-        best, low, high = None, 0, job.cohort
+        low, high, tried = job.cohort, most + 1, most
+    except PflError as error:  # memory: all else has been checked
+        best, refused = None, error
+        low, high, tried = 0, job.cohort, 1
     lanes = best.width if best else 1
-    tried = most if best else 1
-    while True:
-        program = compiled(replace(job, cohort=tried), lanes, "for the largest cohort")
-        trouble = refusal(program)
-        if trouble is None:
+    while low < most and high - low > max(1, low // PART):
+        program = compiled(replace(job, cohort=tried), lanes, "of the largest cohort")
+        if refusal(program) is None:
             best, low = program, tried
         else:
             high = tried
-        if low == most or (high is not None and high - low <= max(1, low // 16)):
-            break
-        if best is None and high == 1:
-            raise PflError(f"memory: expected one client to fit on {target.name}, got {trouble}; use a smaller model")
-        tried = min(2 * max(1, low), most) if high is None or 2 * max(1, low) < high else (low + high) // 2
-    assert best is not None
+        tried = 2 * low if 0 < 2 * low < high else (low + high) // 2
+    if best is None:
+        assert refused is not None
+        raise refused
     return Largest(name, target, low, lanes, most, best.device_bytes, len(made))
