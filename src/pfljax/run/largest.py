@@ -10,6 +10,7 @@ from pfljax.engine.memory import said
 from pfljax.engine.ready import MAX_ROUNDS, make_program
 from pfljax.engine.width import Width, fit, refusal
 from pfljax.errors import PflError
+from pfljax.run.ahead import arguments
 from pfljax.run.config import RunConfig
 from pfljax.run.job import algorithms, phase_seeds
 from pfljax.run.targets import Target, mesh
