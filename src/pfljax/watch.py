@@ -1,0 +1,286 @@
+"""Processes that watch each other: one that dies or hangs ends the run on all, with a message that names it.
+
+Every process beats in the key-value store of JAX's coordination service, which lives in process 0, and looks at the
+beats of the others. JAX has a heartbeat too, but ends processes without a word about which one is missing.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+
+from pfljax.errors import PflError
+
+LOST = 3  # exit code of a process that ends because another is missing
+BEATS, FAULT, HINT = "pfljax/watch/beat/", "pfljax/watch/fault", "pfljax/watch/hint"
+PREFIX = "pfljax/watch/"
+MOST_SECONDS = 1.0  # between two beats
+FEW_BEATS = 3  # that may be missed once a collective has failed
+GRACE_SECONDS = 1.0  # for a process to say itself what another has said already
+LEFT_SECONDS = 240.0  # that the others may go on for after one has ended; JAX ends them after 300
+
+
+class Beat(NamedTuple):
+    """What a process says about itself. moved: grows as long as it lives; every: seconds between beats."""
+
+    moved: int
+    host: str
+    pid: int
+    every: float
+    has_left: bool = False
+
+
+class Seen(NamedTuple):
+    """A process's last beat and when it moved; None if there was none yet."""
+
+    beat: Beat | None
+    at: float
+
+
+def cluster() -> Any:
+    """What this process has joined: has client, coordinator_address, num_processes, process_id; None if it is alone.
+
+    There is no public way to the coordination service. Of its client, jax 0.10 and 0.12 alike have what is used here:
+    key_value_set, key_value_dir_get, key_value_increment and blocking_key_value_get.
+    """
+    from jax._src import distributed
+
+    state = distributed.global_state
+    return state if state.client is not None and state.num_processes > 1 else None
+
+
+def silent(seen: Mapping[int, Seen], answered: float, now: float, patience: float) -> tuple[int, ...]:
+    """The processes that have not been heard of for longer than `patience`.
+
+    answered: when the store last did; if that is too long ago nothing is known but that process 0, where it lives,
+    is silent. A process that has left is not expected to be heard of, for LEFT_SECONDS.
+    """
+    if now - answered > patience:
+        return (0,)
+    allowed = {
+        process: LEFT_SECONDS if each.beat and each.beat.has_left else patience for process, each in seen.items()
+    }
+    return tuple(process for process, each in sorted(seen.items()) if answered - each.at > allowed[process])
+
+
+def described(processes: tuple[int, ...], seen: Mapping[int, Seen], num_processes: int, seconds: float) -> str:
+    """A sentence about processes that are missing."""
+
+    def name(process: int) -> str:
+        beat = seen[process].beat if process in seen else None
+        return f"process {process} of {num_processes}" + (f" ({beat.host}, pid {beat.pid})" if beat else "")
+
+    beats = [seen[each].beat for each in processes if each in seen]
+    have_left = [beat is not None and beat.has_left for beat in beats]
+    what = "ended without waiting for the others" if all(have_left) and have_left else "died or hangs"
+    return f"{' and '.join(name(each) for each in processes)} {what}: nothing heard for {seconds:.0f} s"
+
+
+def whose_fault(error: BaseException) -> str | None:
+    """The sentence about the process because of which `error` came here; None if no other is to blame.
+
+    A collective raises at once when a process it waits for has died, but does not say which. This waits for a few beats
+    to find out, and tells the others.
+    """
+    joined = cluster()
+    if joined is None or isinstance(error, PflError):
+        return None
+    try:
+        before = _beats(joined.client)
+        seconds = (FEW_BEATS + 0.5) * max((beat.every for beat in before.values()), default=MOST_SECONDS)
+        time.sleep(seconds)
+        found, after = _fault(joined.client), _beats(joined.client)
+    except RuntimeError as gone:  # what the store raises
+        return f"process 0 of {joined.num_processes} ({joined.coordinator_address}) does not answer: {_line(gone)}"
+    if found:
+        return found
+    still = tuple(each for each in sorted(after) if each != joined.process_id and after[each] == before.get(each))
+    if not still:
+        return None
+    seen = {process: Seen(beat, 0.0) for process, beat in after.items()}
+    text = described(still, seen, joined.num_processes, seconds)
+    _publish(joined.client, FAULT, text)
+    return text
+
+
+def hint(text: str) -> None:
+    """What to do if a process is lost, e.g. "pfljax run --resume runs/a". The last word of process 0 counts."""
+    joined = cluster()
+    if joined is not None and joined.process_id == 0:
+        joined.client.key_value_set(HINT, text, allow_overwrite=True)
+
+
+def give_up(reason: str, code: int) -> int:
+    """Ends this process with `code`, and the others, who are told its reason. With one process, returns `code`."""
+    joined = cluster()
+    if joined is None:
+        return code
+    me = f"process {joined.process_id} of {joined.num_processes} ({socket.gethostname()}, pid {os.getpid()})"
+    _publish(joined.client, FAULT, f"{me} ended: {reason}")
+    _exit(joined.process_id, code)
+
+
+class Watch:
+    """Two threads: one talks to the store, which may hang; one judges by the clock what was heard.
+
+    The clock stands still while this process is stopped, so that it does not take the others for silent.
+    """
+
+    def __init__(self, joined: Any, heartbeat: float):
+        self.client, self.address = joined.client, joined.coordinator_address
+        self.process, self.num_processes = joined.process_id, joined.num_processes
+        self.heartbeat, self.every = heartbeat, min(MOST_SECONDS, heartbeat / 10)
+        self.clock = self.answered = 0.0
+        self.seen = {each: Seen(None, 0.0) for each in range(self.num_processes) if each != self.process}
+        self.fault, self.hint = "", ""
+        self.count, self.has_left = 0, False
+        self.lock = threading.Lock()
+        self.on_abort = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
+
+    def start(self) -> None:
+        """Begins to beat, and to judge. Call it in the main thread."""
+        self.beat()
+        for target in (self._talk, self._judge):
+            threading.Thread(target=target, name=f"pfljax{target.__name__}", daemon=True).start()
+        if self.process:
+            on_abort(self.on_abort)
+
+    def beat(self) -> None:
+        """Says that this process is there, or that it has left, and hears the others."""
+        with self.lock:
+            self.count += 1
+            own = Beat(self.count, socket.gethostname(), os.getpid(), self.every, self.has_left)
+            self.client.key_value_set(f"{BEATS}{self.process}", json.dumps(own), allow_overwrite=True)
+            heard = dict(self.client.key_value_dir_get(PREFIX))
+        self.hear(heard)
+
+    def hear(self, heard: Mapping[str, str]) -> None:
+        """Takes in all that is in the store."""
+        for process, before in self.seen.items():
+            text = heard.get(f"{BEATS}{process}")
+            beat = Beat(*json.loads(text)) if text else None
+            if beat != before.beat:
+                self.seen[process] = Seen(beat, self.clock)
+        self.fault, self.hint = heard.get(FAULT, ""), heard.get(HINT, "")
+        self.answered = self.clock
+
+    def tick(self, elapsed: float) -> str:
+        """Moves the clock and returns what has to be said, if anything."""
+        self.clock += min(elapsed, 2 * self.every)
+        if self.fault:
+            return self.fault
+        missing = silent(self.seen, self.answered, self.clock, self.heartbeat)
+        if not missing or (self.has_left and all(self._left(each) for each in missing)):
+            return ""
+        return described(missing, self.seen, self.num_processes, self.heartbeat)
+
+    def leave(self) -> None:
+        """The end of the program: waits for the others if it ended well, or tells them that it did not."""
+        error = getattr(sys, "last_value", None)  # what Python has just printed
+        if error is not None:
+            text = whose_fault(error)
+            if text:
+                self._end(text)
+            give_up(f"{type(error).__name__}: {_line(error)}", 130 if isinstance(error, KeyboardInterrupt) else 1)
+        self.has_left = True
+        self.beat()
+        jax.distributed.shutdown()
+        if self.process:
+            on_abort(None)
+
+    def _left(self, process: int) -> bool:
+        beat = self.seen[process].beat
+        return bool(beat and beat.has_left)
+
+    def _talk(self) -> None:
+        while True:
+            time.sleep(self.every)
+            try:
+                self.beat()
+            except RuntimeError:
+                # No answer is judged by the clock, like a late one; and after `leave` there is no store any more.
+                if self.has_left:
+                    return
+
+    def _judge(self) -> None:
+        before = time.monotonic()
+        while True:
+            time.sleep(self.every / 2)
+            now = time.monotonic()
+            text = self.tick(now - before)
+            before = now
+            if text:
+                if self.fault:
+                    time.sleep(GRACE_SECONDS)
+                self._end(text)
+
+    def _end(self, text: str) -> NoReturn:
+        say(text, self.hint)
+        if self.clock - self.answered < self.heartbeat:  # else a call to the store may hang
+            _publish(self.client, FAULT, text)
+            _exit(self.process, LOST)
+        os._exit(LOST)
+
+    def _aborted(self, number: int) -> None:
+        """JAX aborts within milliseconds when the connection to process 0 breaks: says so first."""
+        host, _, port = self.address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
+        except OSError as error:
+            text = described((0,), self.seen, self.num_processes, self.clock - self.seen[0].at)
+            say(f"{text} ({self.address}: {error.strerror or error})", self.hint)
+            os._exit(LOST)
+        on_abort(None)  # something else is wrong: let it end as it would have
+
+
+def on_abort(handler: Any) -> None:
+    """Sets what is done when C++ code aborts: a ctypes function of one int, or None for what is usual.
+
+    Python's own handlers run in the main thread, later: too late for that.
+    """
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.argtypes, set_handler.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+    set_handler(signal.SIGABRT, None if handler is None else ctypes.cast(handler, ctypes.c_void_p))
+
+
+def say(text: str, hint: str) -> None:
+    """One line on stderr that cannot be held up by whoever writes there."""
+    then = f"go on with: {hint}" if hint else "start the processes again"
+    os.write(2, f"pfljax: {text}; {then}\n".encode())
+
+
+def _exit(process: int, code: int) -> NoReturn:
+    """Ends this process; process 0 lets the others read first why, for the store goes with it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if process == 0:
+        time.sleep(2 * MOST_SECONDS + GRACE_SECONDS)
+    os._exit(code)
+
+
+def _publish(client: Any, key: str, text: str) -> None:
+    """The first word stays."""
+    try:
+        client.key_value_set(key, text)
+    except RuntimeError:
+        return  # another was first, or the store is gone; either way the others know
+
+
+def _beats(client: Any) -> dict[int, Beat]:
+    return {int(key.removeprefix(BEATS)): Beat(*json.loads(text)) for key, text in client.key_value_dir_get(BEATS)}
+
+
+def _fault(client: Any) -> str:
+    return dict(client.key_value_dir_get(PREFIX)).get(FAULT, "")
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).splitlines() or [""])[0]
