@@ -4,6 +4,7 @@ Importing computes nothing, touches no device and changes no setting.
 """
 
 from pfljax import algorithms, data, models, upload
+from pfljax.cluster import use_processes
 from pfljax.engine import Block, Diverged, Result, debug, rounds, use_cores
 from pfljax.errors import PflError
 from pfljax.evaluate import Evaluation, evaluate
@@ -27,4 +28,5 @@ __all__ = [
     "simulate",
     "upload",
     "use_cores",
+    "use_processes",
 ]

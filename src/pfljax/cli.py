@@ -1,5 +1,6 @@
 """The command line: `pfljax run`, `pfljax plan`, `pfljax compile`, `pfljax data`, `pfljax list`."""
 
+import os
 import sys
 import textwrap
 import time
@@ -88,6 +89,8 @@ def _run(words: list[str], begin: float) -> int:
 
     config = parse(words)
     _use_cores()
+    if config.engine.processes == "cluster":
+        pfljax.use_processes()
     _keep_programs()
     console = Console()
     report = drive(config, display(console), begin)
@@ -157,9 +160,13 @@ def _keep_programs() -> None:
 
 
 def _use_cores() -> None:
-    """One device per core; where JAX is already up (main was called from a program), the devices that it has."""
+    """One device per core, or as many as JAX_NUM_CPU_DEVICES says, for processes that share a machine.
+
+    Where JAX is already up (main was called from a program), the devices that it has.
+    """
+    asked = os.environ.get("JAX_NUM_CPU_DEVICES", "")
     try:
-        pfljax.use_cores()
+        pfljax.use_cores(int(asked) if asked.isdecimal() else None)
     except PflError:
         if jax.device_count() < 2:
             raise

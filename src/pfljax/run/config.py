@@ -72,6 +72,8 @@ class EngineConfig:
     """Clients side by side on one device: a number, a rule on CPUs and a measurement elsewhere, or a measurement."""
     devices: int | None = None
     """Devices to use; None is all."""
+    processes: Literal["one", "cluster"] = "one"
+    """Run alone, or as one of the processes that the environment describes (pfljax.use_processes)."""
     reduction: Literal["fast", "ordered"] = "fast"
     """Sum floats, or integers that give the same bits on any number of devices (at one width)."""
     examples: Literal["auto", "resident", "streamed"] = "auto"
