@@ -1,6 +1,7 @@
 """Examples that stay on the host (in memory, or in memory-mapped files): each block brings its clients' rows along."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import jax
@@ -11,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from pfljax.data.memory import announce, check_mapped, empty
 from pfljax.data.population import Population
 from pfljax.engine.devices import AXIS, by_client, own_devices, put, put_own, replicated
-from pfljax.engine.place import Placed, ends, narrow, narrowed, place
+from pfljax.engine.place import SPLITS, Placed, ends, narrow, narrowed, place
 from pfljax.errors import PflError
 
 Examples = Literal["resident", "streamed"]
@@ -19,19 +20,22 @@ Examples = Literal["resident", "streamed"]
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """Gathers rows for devices. ends: [client, split], on the devices already; sizes: [client] rows, all splits."""
+    """Gathers rows for devices. sizes: [client] rows, all splits."""
 
     population: Population
     mesh: Mesh
-    ends: jax.Array
     sizes: np.ndarray
 
     @staticmethod
     def of(population: Population, mesh: Mesh) -> "Stream":
         if int(np.diff(population.offsets).max()) > np.iinfo(np.int32).max:
             raise PflError("population: expected at most 2147483647 rows a client; split the largest one")
-        everywhere = put(ends(population), replicated(mesh))
-        return Stream(population, mesh, everywhere, np.diff(population.offsets))
+        return Stream(population, mesh, np.diff(population.offsets))
+
+    @cached_property
+    def ends(self) -> jax.Array:
+        """[client, split], on every device, once for all blocks."""
+        return put(ends(self.population), replicated(self.mesh))
 
     @property
     def row_bytes(self) -> int:
@@ -79,7 +83,10 @@ class Stream:
 
         arrays = {name: shape(array) for name, array in self.population.arrays.items()}
         first: Any = jax.ShapeDtypeStruct((num_devices, self.population.num_clients), np.int32, sharding=here)
-        return Placed(arrays, first, self.ends)
+        last: Any = jax.ShapeDtypeStruct(
+            (self.population.num_clients, len(SPLITS)), np.int32, sharding=replicated(self.mesh)
+        )
+        return Placed(arrays, first, last)
 
 
 def here(placed: Placed) -> Placed:

@@ -61,13 +61,16 @@ class Ahead:
             f"  compiling    {made.compile_seconds:.1f} s",
             f"  prediction   at least {_time(spent.seconds)} a round, not measured: {_time(spent.arithmetic)} of "
             f"arithmetic at {chip.peak(self.is_half) / 1e12:,.0f} TFLOP/s beside {_time(spent.traffic)} of memory "
-            f"traffic at {chip.bandwidth / 1e9:,.0f} GB/s, then {_time(spent.collectives)} of collectives; its "
-            f"instructions would take {_time(spent.seconds / max(1.0, self.round.instructions))} each",
+            f"traffic at {chip.bandwidth / 1e9:,.0f} GB/s, then {_time(spent.collectives)} of collectives; where each "
+            f"instruction takes a microsecond, {_time(self.round.instructions * 1e-6)}",
         ]
-        if self.empty:
-            idle = f"; {self.idle:,.3g} of {made.num_devices} devices have no client" if self.idle else ""
+        if self.empty or self.idle:
             lanes = made.cohort + self.empty
-            lines.insert(1, f"  padded       {self.empty:,.3g} of {lanes:,.3g} lanes stay empty in a round{idle}")
+            lines.insert(
+                1,
+                f"  padded       {self.empty:,.3g} of {lanes:,.3g} lanes stay empty in a round, and {self.idle:,.3g} of "
+                f"{made.num_devices} devices have no client",
+            )
         return "\n".join(lines)
 
 
