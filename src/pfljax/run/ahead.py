@@ -68,7 +68,7 @@ class Ahead:
             lanes = made.cohort + self.empty
             lines.insert(
                 1,
-                f"  padded       {self.empty:,.3g} of {lanes:,.3g} lanes stay empty in a round, and {self.idle:,.3g} of "
+                f"  padded       {self.empty:,.3g} of {lanes:,.3g} lanes stay empty in a round; {self.idle:,.3g} of "
                 f"{made.num_devices} devices have no client",
             )
         return "\n".join(lines)
