@@ -134,13 +134,14 @@ def moved(program: Program, each: Instruction) -> float:
     here = sum(size for size, is_here in arrays if is_here)
     called = dict(each.called).get("calls")
     inside = program.computations.get(called, []) if each.opcode == "fusion" and called else [each]
-    update = sum(_update_bytes(inside, each) for each in inside if each.opcode == "dynamic-update-slice")
+    update = sum(_update_bytes(program, one) for one in inside if one.opcode == "dynamic-update-slice")
     return 2 * (min(here, update) if update else here)
 
 
-def _update_bytes(computation: list[Instruction], update: Instruction) -> float:
+def _update_bytes(program: Program, update: Instruction) -> float:
     name = _operands(update)[1]
-    return sum(size for each in computation if _name(each) == name for size, _ in _arrays(each))
+    everywhere = (each for computation in program.computations.values() for each in computation)
+    return next((sum(size for size, _ in _arrays(each)) for each in everywhere if _name(each) == name), 0.0)
 
 
 def _name(each: Instruction) -> str:

@@ -1,0 +1,168 @@
+"""`pfljax compile`: its words, its figures (of CPU devices that stand for the described ones), its predictions."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from pfljax.cli import main
+from pfljax.engine import prepare
+from pfljax.engine.devices import make_mesh
+from pfljax.errors import PflError
+from pfljax.run import largest as largest_cohort
+from pfljax.run.ahead import busiest, look, wanted
+from pfljax.run.config import EngineConfig
+from pfljax.run.hlo import Collective, Round
+from pfljax.run.largest import PART, largest
+from pfljax.run.populations import WearableConfig
+from pfljax.run.predict import HOP, collective_seconds, predict
+from pfljax.run.presets import PRESETS
+from pfljax.run.targets import target
+from tests.support.refusal import refusal
+from tests.support.zoo import ALGORITHMS, people, tiny_model
+
+GB, TERA = 1e9, 1e12
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def made():
+    """13 clients on 8 devices in chunks of 2: 7 chunks, one lane and one device stay empty."""
+    population = people(20)
+    algorithm = ALGORITHMS["fedavg"](tiny_model(population))
+    return look(prepare(algorithm, population, cohort=13, width=2, devices=8), "people, fedavg", target("h100:8"))
+
+
+def test_operations_are_those_of_one_device(made):
+    assert made.operations == made.estimate.operations / 8
+    # Lane-steps cost alike, so the busiest device has its share of them.
+    assert made.operations <= made.most_operations <= made.estimate.operations
+    program = prepare(ALGORITHMS["fedavg"](tiny_model(people(20))), people(20), cohort=13, width=2, devices=8)
+    _, longest = busiest(program.plan(0, 10))
+    assert made.most_operations == pytest.approx(made.estimate.operations * 2 * longest / made.estimate.lane_steps)
+
+
+def test_what_is_padded_is_said(made):
+    assert (made.empty, made.idle) == (1, 1)
+    assert "padded       1 of 14 lanes stay empty in a round; 1 of 8 devices have no client" in str(made)
+
+
+def test_the_words_of_a_report(made):
+    text = str(made)
+    for part in (
+        "people, fedavg: 13 clients a round on h100:8 (8 chips), width 2 (as asked)",
+        "between them 1 all-reduce of ",
+        "none inside the client loops",
+        "not measured",
+        "at 494 TFLOP/s",
+        "at 3,350 GB/s",
+    ):
+        assert part in text
+
+
+def test_busiest_counts_the_device_that_waits_for_nobody():
+    program = prepare(ALGORITHMS["fedavg"](tiny_model(people(20))), people(20), cohort=13, width=2, devices=8)
+    plan = program.plan(0, 10)
+    turns, longest = busiest(plan)
+    by_hand = []
+    for one in range(10):
+        loads = [sum(plan.steps[one, d, c].max() for c in range(plan.num_chunks[one, d])) for d in range(8)]
+        by_hand.append(max(loads))
+    assert longest == np.mean(by_hand)
+    assert turns.groups == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [
+        ("v5e:1x1", 0),
+        # Both ends of both axes: four links of 50 GB/s; 8 hops to the far side of each ring, there and back.
+        ("v5e:16x16", 2 * (MIB * 255 / 256 / (4 * 50 * GB) + 16 * HOP)),
+        # Open chains: one link an axis, and all the way along it.
+        ("v5e:2x4", 2 * (MIB * 7 / 8 / (2 * 50 * GB) + 4 * HOP)),
+        ("v5e:2x4:2", 2 * (MIB * 7 / 8 / (2 * 50 * GB) + 4 * HOP + MIB / 8 / 2 / (3.125 * GB) + HOP)),
+        ("h100:8", 2 * (MIB * 7 / 8 / (450 * GB) + 7 * HOP)),
+    ],
+)
+def test_an_all_reduce_takes_what_its_links_allow(name, seconds):
+    assert collective_seconds(target(name), Collective("all-reduce", 1, MIB, 0)) == pytest.approx(seconds)
+    gathered = collective_seconds(target(name), Collective("all-gather", 1, MIB, 0))
+    assert gathered == pytest.approx(seconds / 2)
+
+
+def test_a_prediction_is_the_slower_of_two_and_the_collectives():
+    on = target("v5e:2x4")
+    nothing = predict(on, 197 * TERA, False, Round((), 10, 819 * GB / 4))
+    assert (nothing.arithmetic, nothing.traffic, nothing.collectives) == pytest.approx((1, 0.25, 0))
+    assert nothing.seconds == 1
+    found = predict(on, 0, True, Round((Collective("all-reduce", 2, MIB, 0),), 10, 819 * GB))
+    assert found.seconds == pytest.approx(1 + 2 * (MIB * 7 / 8 / (100 * GB) + 2 * 4 * HOP))
+    assert predict(target("h100:1"), 989 * TERA, True, Round((), 0, 0)).seconds == 1
+    assert predict(target("h100:1"), 989 * TERA, False, Round((), 0, 0)).seconds == pytest.approx(989 / 494)
+
+
+def test_words():
+    config, on, is_largest = wanted(["wearable", "--target", "v5e:2x4", "algorithm:ditto", "--cohort", "7"])
+    assert (config.population.name, config.algorithm.name, config.cohort) == ("wearable", "ditto", 7)
+    assert (on.name, is_largest) == ("v5e:2x4", False)
+    _, on, is_largest = wanted(["--largest", "--target=h100:8"])
+    assert (on.name, is_largest) == ("h100:8", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "--target: expected one of v4, v5e"),
+        (["wearable", "--target"], "--target: expected a machine behind it"),
+        (["--target", "v5e:2x5"], "expected a topology that v5e has"),
+        (["wearabel", "--target", "v5e:2x4"], "did you mean 'wearable'?"),
+        (["wearable", "--targets", "v5e:2x4"], "'--targets'"),
+    ],
+)
+def test_words_that_are_refused(words, said):
+    assert said in refusal(wanted, words)
+
+
+def test_the_command_names_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main(["compile", "wearable", "--target", "v5e:2x4"]) == 2
+    assert "pip install 'pfljax[tpu-aot]'" in capsys.readouterr().err
+
+
+class Box:
+    """A target of two CPU devices with little memory."""
+
+    def __init__(self, memory: int):
+        self.target = replace(target("h100:2"), chip=replace(target("h100:2").chip, memory=memory))
+
+
+@pytest.mark.slow
+def test_the_largest_cohort_fits_and_a_larger_one_does_not(monkeypatch):
+    config = replace(
+        PRESETS["insurance"].run, population=replace(PRESETS["insurance"].run.population), cohort=8,
+        engine=EngineConfig(width=1),
+    )  # fmt: skip
+    monkeypatch.setattr(largest_cohort, "mesh", lambda of: make_mesh(2))
+    free = Box(2**40).target
+    (all_of_them, *_) = largest(config, free)
+    assert all_of_them.cohort == all_of_them.clients
+    assert all_of_them.num_compiles == 2  # its own cohort, and everybody
+
+    (small, *_) = largest(config, Box(all_of_them.num_bytes // 3).target)
+    assert 8 < small.cohort < all_of_them.clients // 2
+    assert small.num_bytes <= all_of_them.num_bytes // 3
+    assert small.num_compiles <= 14
+    arguments = {"width": 1, "devices": make_mesh(2), "memory": all_of_them.num_bytes // 3, "unseen": config.unseen}
+    population = config.population.load()
+    algorithm = PRESETS["insurance"].algorithms[-1].build(config.population.model(population), config)
+    with pytest.raises(PflError, match="needed on each device"):
+        prepare(algorithm, population, cohort=small.cohort + small.cohort // PART + 1, **arguments)
+    assert prepare(algorithm, population, cohort=small.cohort, **arguments).device_bytes == small.num_bytes
+
+
+@pytest.mark.slow
+def test_where_not_even_one_client_fits(monkeypatch):
+    config = replace(PRESETS["wearable"].run, population=WearableConfig(hidden=4), cohort=4)
+    monkeypatch.setattr(largest_cohort, "mesh", lambda of: make_mesh(2))
+    with pytest.raises(PflError, match=r"needed on each device, 1.0 KiB free"):
+        next(largest(config, Box(1024).target))
