@@ -84,7 +84,7 @@ def main(words: list[str]) -> int:
 def _wait(processes: list[subprocess.Popen], patience: float) -> int:
     """Until all have ended: the exit code of the first that failed, 128 + its number if a signal ended it."""
     first, failed_at, is_told = 0, 0.0, False
-    while any(each.poll() is None for each in processes):
+    while None in [each.poll() for each in processes]:
         if first == 0:
             first = next((each.returncode for each in processes if each.returncode), 0)
             failed_at = time.monotonic()

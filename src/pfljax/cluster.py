@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import jax
 
 from pfljax.errors import PflError, at_least
-from pfljax.watch import LOST, Watch, cluster, on_abort, say
+from pfljax.lastwords import on_abort, say
+from pfljax.watch import LOST, Watch, cluster
 
 VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 JOIN_SECONDS = 300  # for the others to come: machines of a cluster do not start at once

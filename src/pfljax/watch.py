@@ -7,7 +7,6 @@ beats of the others. JAX has a heartbeat too, but ends processes without a word 
 import ctypes
 import json
 import os
-import signal
 import socket
 import sys
 import threading
@@ -17,7 +16,9 @@ from typing import Any, NamedTuple, NoReturn
 
 import jax
 
+from pfljax import lifeline
 from pfljax.errors import PflError
+from pfljax.lastwords import on_abort, say
 
 LOST = 3  # exit code of a process that ends because another is missing
 BEATS, FAULT, HINT = "pfljax/watch/beat/", "pfljax/watch/fault", "pfljax/watch/hint"
@@ -71,17 +72,22 @@ def silent(seen: Mapping[int, Seen], answered: float, now: float, patience: floa
     return tuple(process for process, each in sorted(seen.items()) if answered - each.at > allowed[process])
 
 
-def described(processes: tuple[int, ...], seen: Mapping[int, Seen], num_processes: int, seconds: float) -> str:
-    """A sentence about processes that are missing."""
+def named(processes: tuple[int, ...], seen: Mapping[int, Seen], num_processes: int) -> str:
+    """E.g. `process 1 of 3 (host, pid 17)`, with the words of all that are given."""
 
     def name(process: int) -> str:
         beat = seen[process].beat if process in seen else None
         return f"process {process} of {num_processes}" + (f" ({beat.host}, pid {beat.pid})" if beat else "")
 
+    return " and ".join(map(name, processes))
+
+
+def described(processes: tuple[int, ...], seen: Mapping[int, Seen], num_processes: int, seconds: float) -> str:
+    """A sentence about processes that are silent."""
     beats = [seen[each].beat for each in processes if each in seen]
-    have_left = [beat is not None and beat.has_left for beat in beats]
-    what = "ended without waiting for the others" if all(have_left) and have_left else "died or hangs"
-    return f"{' and '.join(name(each) for each in processes)} {what}: nothing heard for {seconds:.0f} s"
+    if beats and all(beat is not None and beat.has_left for beat in beats):
+        return f"{named(processes, seen, num_processes)} ended, and this one still waits or works"
+    return f"{named(processes, seen, num_processes)} died or hangs, not heard of for {seconds:.0f} s"
 
 
 def whose_fault(error: BaseException) -> str | None:
@@ -91,13 +97,13 @@ def whose_fault(error: BaseException) -> str | None:
     to find out, and tells the others.
     """
     joined = cluster()
-    if joined is None or isinstance(error, PflError):
+    if joined is None or isinstance(error, PflError | KeyboardInterrupt):
         return None
     try:
         before = _beats(joined.client)
         seconds = (FEW_BEATS + 0.5) * max((beat.every for beat in before.values()), default=MOST_SECONDS)
         time.sleep(seconds)
-        found, after = _fault(joined.client), _beats(joined.client)
+        (_, found), after = _fault(dict(joined.client.key_value_dir_get(PREFIX))), _beats(joined.client)
     except RuntimeError as gone:  # what the store raises
         return f"process 0 of {joined.num_processes} ({joined.coordinator_address}) does not answer: {_line(gone)}"
     if found:
@@ -107,7 +113,7 @@ def whose_fault(error: BaseException) -> str | None:
         return None
     seen = {process: Seen(beat, 0.0) for process, beat in after.items()}
     text = described(still, seen, joined.num_processes, seconds)
-    _publish(joined.client, FAULT, text)
+    _publish(joined.client, joined.process_id, text)
     return text
 
 
@@ -124,7 +130,7 @@ def give_up(reason: str, code: int) -> int:
     if joined is None:
         return code
     me = f"process {joined.process_id} of {joined.num_processes} ({socket.gethostname()}, pid {os.getpid()})"
-    _publish(joined.client, FAULT, f"{me} ended: {reason}")
+    _publish(joined.client, joined.process_id, f"{me} ended: {reason}")
     _exit(joined.process_id, code)
 
 
@@ -141,8 +147,10 @@ class Watch:
         self.clock = self.answered = 0.0
         self.seen = {each: Seen(None, 0.0) for each in range(self.num_processes) if each != self.process}
         self.fault, self.hint = "", ""
-        self.count, self.has_left = 0, False
-        self.lock = threading.Lock()
+        self.moved, self.has_left = 0, False
+        self.is_over = False
+        self.line: socket.socket | None = None
+        self.beating, self.ending = threading.Lock(), threading.Lock()
         self.on_abort = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
 
     def start(self) -> None:
@@ -152,12 +160,15 @@ class Watch:
             threading.Thread(target=target, name=f"pfljax{target.__name__}", daemon=True).start()
         if self.process:
             on_abort(self.on_abort)
+            self.line = lifeline.tie(self.client, self.address, self.process)
+        else:
+            lifeline.hold(self.client, self.died)
 
     def beat(self) -> None:
         """Says that this process is there, or that it has left, and hears the others."""
-        with self.lock:
-            self.count += 1
-            own = Beat(self.count, socket.gethostname(), os.getpid(), self.every, self.has_left)
+        with self.beating:
+            self.moved += 1
+            own = Beat(self.moved, socket.gethostname(), os.getpid(), self.every, self.has_left)
             self.client.key_value_set(f"{BEATS}{self.process}", json.dumps(own), allow_overwrite=True)
             heard = dict(self.client.key_value_dir_get(PREFIX))
         self.hear(heard)
@@ -169,18 +180,29 @@ class Watch:
             beat = Beat(*json.loads(text)) if text else None
             if beat != before.beat:
                 self.seen[process] = Seen(beat, self.clock)
-        self.fault, self.hint = heard.get(FAULT, ""), heard.get(HINT, "")
+        finder, text = _fault(heard)
+        self.fault = self.fault if finder in (-1, self.process) else text
+        self.hint = heard.get(HINT, "")
         self.answered = self.clock
 
     def tick(self, elapsed: float) -> str:
         """Moves the clock and returns what has to be said, if anything."""
         self.clock += min(elapsed, 2 * self.every)
-        if self.fault:
+        if self.fault or self.is_over:
             return self.fault
         missing = silent(self.seen, self.answered, self.clock, self.heartbeat)
         if not missing or (self.has_left and all(self._left(each) for each in missing)):
             return ""
         return described(missing, self.seen, self.num_processes, self.heartbeat)
+
+    def died(self, process: int) -> None:
+        """Called where the line to a process broke."""
+        try:
+            self.beat()  # it may have said why
+        except RuntimeError:
+            return  # this process is at its end
+        if not (self.fault or self.is_over or self._left(process)):
+            self.fault = f"{named((process,), self.seen, self.num_processes)} died"
 
     def leave(self) -> None:
         """The end of the program: waits for the others if it ended well, or tells them that it did not."""
@@ -192,13 +214,16 @@ class Watch:
             give_up(f"{type(error).__name__}: {_line(error)}", 130 if isinstance(error, KeyboardInterrupt) else 1)
         self.has_left = True
         self.beat()
+        if self.line is not None:
+            lifeline.untie(self.line)
         jax.distributed.shutdown()
+        self.is_over = True
         if self.process:
             on_abort(None)
 
     def _left(self, process: int) -> bool:
-        beat = self.seen[process].beat
-        return bool(beat and beat.has_left)
+        beat = self.seen[process].beat if process in self.seen else None
+        return beat is not None and beat.has_left
 
     def _talk(self) -> None:
         while True:
@@ -223,38 +248,23 @@ class Watch:
                 self._end(text)
 
     def _end(self, text: str) -> NoReturn:
+        self.ending.acquire()  # for good: both threads may come here
         say(text, self.hint)
         if self.clock - self.answered < self.heartbeat:  # else a call to the store may hang
-            _publish(self.client, FAULT, text)
+            _publish(self.client, self.process, text)
             _exit(self.process, LOST)
         os._exit(LOST)
 
     def _aborted(self, number: int) -> None:
         """JAX aborts within milliseconds when the connection to process 0 breaks: says so first."""
-        host, _, port = self.address.rpartition(":")
+        port = int(self.address.rpartition(":")[2])
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=1.0).close()
+            socket.create_connection((lifeline.host_of(self.address), port), timeout=1.0).close()
         except OSError as error:
-            text = described((0,), self.seen, self.num_processes, self.clock - self.seen[0].at)
-            say(f"{text} ({self.address}: {error.strerror or error})", self.hint)
+            why = f"{self.address}: {error.strerror or error}"
+            say(f"{named((0,), self.seen, self.num_processes)} is gone ({why})", self.hint)
             os._exit(LOST)
         on_abort(None)  # something else is wrong: let it end as it would have
-
-
-def on_abort(handler: Any) -> None:
-    """Sets what is done when C++ code aborts: a ctypes function of one int, or None for what is usual.
-
-    Python's own handlers run in the main thread, later: too late for that.
-    """
-    set_handler = ctypes.CDLL(None).signal
-    set_handler.argtypes, set_handler.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
-    set_handler(signal.SIGABRT, None if handler is None else ctypes.cast(handler, ctypes.c_void_p))
-
-
-def say(text: str, hint: str) -> None:
-    """One line on stderr that cannot be held up by whoever writes there."""
-    then = f"go on with: {hint}" if hint else "start the processes again"
-    os.write(2, f"pfljax: {text}; {then}\n".encode())
 
 
 def _exit(process: int, code: int) -> NoReturn:
@@ -266,10 +276,10 @@ def _exit(process: int, code: int) -> NoReturn:
     os._exit(code)
 
 
-def _publish(client: Any, key: str, text: str) -> None:
-    """The first word stays."""
+def _publish(client: Any, finder: int, text: str) -> None:
+    """The first word stays. Whoever found it deals with it in a way of its own; the others end."""
     try:
-        client.key_value_set(key, text)
+        client.key_value_set(FAULT, json.dumps([finder, text]))
     except RuntimeError:
         return  # another was first, or the store is gone; either way the others know
 
@@ -278,8 +288,10 @@ def _beats(client: Any) -> dict[int, Beat]:
     return {int(key.removeprefix(BEATS)): Beat(*json.loads(text)) for key, text in client.key_value_dir_get(BEATS)}
 
 
-def _fault(client: Any) -> str:
-    return dict(client.key_value_dir_get(PREFIX)).get(FAULT, "")
+def _fault(heard: Mapping[str, str]) -> tuple[int, str]:
+    """(process that found it, what is wrong); (-1, "") if nothing is."""
+    finder, text = json.loads(heard.get(FAULT, '[-1, ""]'))
+    return finder, text
 
 
 def _line(error: BaseException) -> str:

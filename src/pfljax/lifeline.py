@@ -1,0 +1,68 @@
+"""Connections that break at once when a process dies, whatever the others are waiting for.
+
+Collectives notice a death on some devices and wait for ever on others, and a heartbeat has to be patient. Every process
+holds a TCP connection to process 0. Where a network does not let it through, the heartbeat is left.
+"""
+
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+PLACE = "pfljax/lifeline"  # in the store: port and token
+LEFT = b"left\n"
+CONNECT_SECONDS = 5.0
+
+
+def hold(client: Any, died: Callable[[int], None]) -> None:
+    """In process 0: takes the others' lines, and calls `died` with the number of a process whose line breaks."""
+    listener, token = socket.create_server(("", 0)), secrets.token_hex(16)
+    client.key_value_set(PLACE, f"{listener.getsockname()[1]} {token}")
+    threading.Thread(target=_accept, args=(listener, token, died), name="pfljax_lifeline", daemon=True).start()
+
+
+def tie(client: Any, address: str, process: int) -> socket.socket | None:
+    """In another process: its line to process 0, which JAX has at `address`; None if there is no way through."""
+    port, token = client.blocking_key_value_get(PLACE, int(1000 * CONNECT_SECONDS)).split()
+    try:
+        line = socket.create_connection((host_of(address), int(port)), timeout=CONNECT_SECONDS)
+        line.sendall(f"{token} {process}\n".encode())
+    except OSError:
+        return None
+    return line
+
+
+def untie(line: socket.socket) -> None:
+    """Before this process ends well."""
+    try:
+        line.sendall(LEFT)
+    except OSError:
+        return  # process 0 is gone: nobody is left to tell
+
+
+def host_of(address: str) -> str:
+    """
+    >>> host_of("10.0.0.1:8476"), host_of("[::1]:8476")
+    ('10.0.0.1', '::1')
+    """
+    return address.rpartition(":")[0].strip("[]")
+
+
+def _accept(listener: socket.socket, token: str, died: Callable[[int], None]) -> None:
+    while True:
+        line, _ = listener.accept()
+        threading.Thread(target=_listen, args=(line, token, died), name="pfljax_line", daemon=True).start()
+
+
+def _listen(line: socket.socket, token: str, died: Callable[[int], None]) -> None:
+    with line, line.makefile("rb") as words:
+        given, _, process = words.readline(100).decode(errors="replace").partition(" ")
+        if not secrets.compare_digest(given.encode(), token.encode()):
+            return
+        try:
+            last = words.readline(100)  # comes before it leaves; nothing comes if it dies
+        except OSError:  # not closed: broken
+            last = b""
+    if last != LEFT:
+        died(int(process))
