@@ -6,6 +6,7 @@ import optax
 import pfljax as pfl
 from pfljax import gate
 from pfljax.engine.job import make_job
+from pfljax.engine.ready import make_program
 from pfljax.types import Algorithm
 from tests.support.zoo import people, tiny_model
 
@@ -28,4 +29,4 @@ def workload(algorithm: Algorithm, width: int = 1) -> gate.Workload:
 def program(algorithm: Algorithm, width: int = 1, population=POPULATION, devices: int = 2) -> pfl.engine.Program:
     """A program that is not compiled."""
     job = make_job(algorithm, population, cohort=COHORT, seeds=[0], devices=devices, examples="resident")
-    return pfl.engine.Program(job, width, "as asked", 20, job.num_kept)
+    return make_program(job, width, "as asked", 20)

@@ -52,8 +52,8 @@ def run_block(
 
         def of_round(index) -> Slots:
             now = jax.tree.map(lambda leaf: leaf[index], slots)
-            lanes = jax.tree.map(lambda leaf: leaf.reshape(-1, spec.width), now._replace(num_chunks=()))
-            return lanes._replace(num_chunks=now.num_chunks)
+            lanes = jax.tree.map(lambda leaf: leaf.reshape(-1, spec.width), now._replace(way=(), num_chunks=()))
+            return lanes._replace(way=now.way, num_chunks=now.num_chunks)
 
         def one_round(index, loop):
             (servers, clients, halted), infos, server_infos = loop

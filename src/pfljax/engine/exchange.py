@@ -1,7 +1,8 @@
 """Moves the kept state of a cohort's clients to the devices that train them and back, and what the server is to see
 of each client to every device. Nothing else travels.
 
-State is [client, ...], client c on device c // (clients per device). Outside the client loop, once a round.
+State is [client, ...], client c on device c // (clients per device). Outside the client loop, once a round, every row
+travels once each way: all devices send each other as many as the busiest two of them need.
 """
 
 import jax
@@ -9,42 +10,37 @@ import jax.numpy as jnp
 from jax import lax
 
 from pfljax.engine.devices import AXIS
+from pfljax.engine.joined import joined
+from pfljax.engine.route import Route
 from pfljax.types import Array, Tree
 
 
-def fetch(state: Tree, row: jax.Array, num_devices: int) -> Tree:
-    """The state of this device's clients. state: [client here, ...]; row: [slot] int32 -> [slot, ...].
-
-    Every device offers the rows that it owns to everybody's slots and zeros elsewhere; the sum delivers them.
-    """
+def fetch(state: Tree, way: Route, num_slots: int, num_devices: int) -> Tree:
+    """The state of this device's clients. state: [client here, ...] -> [slot, ...]."""
     if num_devices == 1 or not jax.tree.leaves(state):
-        return jax.tree.map(lambda leaf: leaf[row], state)
-    rows = lax.all_gather(row, AXIS)  # [device, slot]
-    mine = lax.axis_index(AXIS)
-
-    def one(leaf):
-        here, index = _locate(rows, mine, leaf.shape[0])
-        offered = jnp.where(_wide(here, leaf), leaf[index], jnp.zeros((), leaf.dtype))
-        kind = jnp.int8 if leaf.dtype == jnp.bool_ else leaf.dtype
-        return lax.psum_scatter(offered.astype(kind), AXIS).astype(leaf.dtype)
-
-    return jax.tree.map(one, state)
+        return jax.tree.map(lambda leaf: leaf[way.owned], state)
+    owned, wanted = (index.reshape(num_devices, -1) for index in way)
+    sent = _travel(jax.tree.map(lambda leaf: leaf.at[owned].get(mode="clip"), state))
+    empty = lambda leaf: jnp.zeros((num_slots, *leaf.shape[2:]), leaf.dtype)
+    return jax.tree.map(lambda leaf: empty(leaf).at[wanted].set(leaf, mode="drop"), sent)
 
 
-def store(state: Tree, row: jax.Array, mask: jax.Array, new: Tree, num_devices: int) -> Tree:
+def store(state: Tree, way: Route, mask: jax.Array, new: Tree, num_devices: int) -> Tree:
     """`state` with the rows of slots where `mask` holds replaced by `new`: [slot, ...]."""
-    if num_devices == 1 or not jax.tree.leaves(state):
-        write = lambda leaf, value: leaf.at[jnp.where(mask, row, leaf.shape[0])].set(value, mode="drop")
-        return jax.tree.map(write, state, new)
-    rows, masks = lax.all_gather(row, AXIS), lax.all_gather(mask, AXIS)
-    mine = lax.axis_index(AXIS)
+    if not jax.tree.leaves(state):
+        return state
+    owned = way.owned
+    if num_devices > 1:
+        owned, wanted = (index.reshape(num_devices, -1) for index in way)
+        mask = mask.at[wanted].get(mode="fill", fill_value=False)
+        new, mask = _travel((jax.tree.map(lambda leaf: leaf.at[wanted].get(mode="clip"), new), mask))
+    write = lambda leaf, value: leaf.at[jnp.where(mask, owned, leaf.shape[0])].set(value, mode="drop")
+    return jax.tree.map(write, state, new)
 
-    def one(leaf, value):
-        here, index = _locate(rows, mine, leaf.shape[0])
-        target = jnp.where(here & masks, index, leaf.shape[0])
-        return leaf.at[target].set(lax.all_gather(value, AXIS), mode="drop")
 
-    return jax.tree.map(one, state, new)
+def _travel(parts: Tree) -> Tree:
+    """What stands at d goes to device d, and what comes from device d stands there. parts: [device, row, ...]"""
+    return joined(lambda flat: lax.all_to_all(flat, AXIS, 0, 0), parts, 2)
 
 
 def individuals(each: Tree, slots, counted: Array, num_runs: int, cohort: int, num_devices: int):
@@ -71,12 +67,6 @@ def individuals(each: Tree, slots, counted: Array, num_runs: int, cohort: int, n
         return jax.tree.map(pick, each), row[order], counts
 
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *[of_run(index) for index in range(num_runs)])
-
-
-def _locate(rows: jax.Array, mine: jax.Array, num_here: int) -> tuple[jax.Array, jax.Array]:
-    """(is the row on this device, its position here), each [device, slot]."""
-    owner, index = rows // num_here, rows % num_here
-    return owner == mine, index
 
 
 def _wide(flag: jax.Array, leaf: jax.Array) -> jax.Array:

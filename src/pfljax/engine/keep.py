@@ -34,20 +34,30 @@ class Kept:
         return Kept(jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes))
 
     def lend(self, owners: np.ndarray, capacity: int, mesh: Mesh) -> Clients:
-        """The state of `owners`, in their order, on the devices, in arrays for `capacity` clients."""
+        """The state of `owners` on the devices, each at its `lent_places`, in arrays for `capacity` clients."""
+
+        place = lent_places(np.arange(len(owners)), capacity, mesh)
 
         def take(leaf):
             part = np.zeros((capacity, *leaf.shape[1:]), leaf.dtype)
-            part[: len(owners)] = leaf[owners]
+            part[place] = leaf[owners]
             return part
 
         return put(jax.tree.map(take, self.clients), by_client(mesh))
 
-    def take_back(self, owners: np.ndarray, clients: Clients) -> None:
-        def put(leaf, new):
-            leaf[owners] = np.asarray(new)[: len(owners)]
+    def take_back(self, owners: np.ndarray, clients: Clients, capacity: int, mesh: Mesh) -> None:
+        """Stores what has become of the state that was lent."""
+        place = lent_places(np.arange(len(owners)), capacity, mesh)
 
-        jax.tree.map(put, self.clients, clients)
+        def store(leaf, new):
+            leaf[owners] = np.asarray(new)[place]
+
+        jax.tree.map(store, self.clients, clients)
+
+
+def lent_places(index: np.ndarray, capacity: int, mesh: Mesh) -> np.ndarray:
+    """Where the index-th client's state lies among `capacity` rows: in turn on every device, so that all have alike."""
+    return index % mesh.size * -(-capacity // mesh.size) + index // mesh.size
 
 
 def owners_of(plan: Plan, num_clients: int) -> np.ndarray:

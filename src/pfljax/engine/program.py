@@ -16,10 +16,11 @@ from pfljax.data.shard import Rows, Shard
 from pfljax.engine.block import Carry, run_block
 from pfljax.engine.devices import by_client, put, replicated
 from pfljax.engine.job import Job
-from pfljax.engine.keep import owners_of
+from pfljax.engine.keep import lent_places, owners_of
 from pfljax.engine.memory import Needs
 from pfljax.engine.place import Placed, place, placed_shapes
 from pfljax.engine.round import Slots
+from pfljax.engine.route import Route, busiest, route
 from pfljax.engine.stream import Stream
 from pfljax.plan import Plan, Planner
 from pfljax.plan.deal import capacity
@@ -28,7 +29,8 @@ from pfljax.plan.deal import capacity
 @dataclass(frozen=True, eq=False)
 class Program:
     """width: clients side by side on one device; why: one sentence; max_rounds: what a plan has room for;
-    num_kept: rows of client state on the devices; num_rows: rows that a device holds of a streamed population
+    num_kept: rows of client state on the devices; num_sent: how many of them one device can send another in a round;
+    num_rows: rows that a device holds of a streamed population
     """
 
     job: Job
@@ -36,6 +38,7 @@ class Program:
     why: str
     max_rounds: int
     num_kept: int
+    num_sent: int
     num_rows: int = 0
     stream: Stream | None = field(default=None)
 
@@ -116,10 +119,19 @@ class Program:
         """Whether clients keep anything."""
         return bool(jax.tree.leaves(self.job.shapes(1).clients))
 
-    def _owner(self, plan: Plan) -> np.ndarray:
-        """Every slot's row of kept state. Where state lives on the host, the carry holds this plan's clients only."""
-        owner = plan.run * np.int32(self.job.population.num_clients) + plan.row
-        return np.searchsorted(self.owners(plan), owner).astype(np.int32) if self.job.state == "host" else owner
+    def most_sent(self, plan: Plan) -> int:
+        """The most rows of kept state that one device has to send another in a round."""
+        return busiest(*self._places(plan)) if self.keeps and self.mesh.size > 1 else 0
+
+    def _places(self, plan: Plan) -> tuple[np.ndarray, np.ndarray, int]:
+        """([round, device, slot] rows of kept state, which slots are in use, rows on a device).
+
+        Where state lives on the host, the carry holds this plan's clients only.
+        """
+        place = plan.run * np.int32(self.job.population.num_clients) + plan.row
+        if self.job.state == "host":
+            place = lent_places(np.searchsorted(self.owners(plan), place), self.num_kept, self.mesh)
+        return flat(place), flat(plan.mask), -(-self.num_kept // self.mesh.size)
 
     def owners(self, plan: Plan) -> np.ndarray:
         """The rows of kept state that a plan's clients have."""
@@ -137,9 +149,8 @@ class Program:
     def run(self, carry: Carry, placed: Placed, plan: Plan) -> tuple[Carry, Any, Any]:
         """(carry, client info, server info), not waited for; the carry that goes in is used up."""
         mesh = self.job.mesh
-        flat = lambda part: part.reshape(*part.shape[:2], -1)
-        owner = flat(self._owner(plan)) if self.keeps else ()
-        slots = Slots(flat(plan.row), flat(plan.run), owner, flat(plan.steps), flat(plan.mask), plan.num_chunks)
+        way = route(*self._places(plan), self.num_sent) if self.keeps else ()
+        slots = Slots(flat(plan.row), flat(plan.run), way, flat(plan.steps), flat(plan.mask), plan.num_chunks)
         scalars = (np.int32(plan.first_round), np.int32(plan.num_rounds))
         slots, scalars = put(slots, by_client(mesh, axis=1)), put(scalars, replicated(mesh))
         return run_block(carry, placed, slots, *scalars, self._keys, spec=self._spec, mesh=mesh)
@@ -160,10 +171,9 @@ class Program:
         def slot(shape: tuple[int, ...], dtype: Any) -> Any:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=here)
 
-        numbers = slot(shape, np.int32)
-        return Slots(
-            numbers, numbers, numbers if self.keeps else (), numbers, slot(shape, bool), slot(shape[:2], np.int32)
-        )
+        numbers, pair = slot(shape, np.int32), slot((*shape[:2], mesh.size * self.num_sent), np.int32)
+        way = Route(numbers, ()) if mesh.size == 1 else Route(pair, pair)
+        return Slots(numbers, numbers, way if self.keeps else (), numbers, slot(shape, bool), slot(shape[:2], np.int32))
 
     def client(self, num_steps: int, num_rows: int) -> jax.extend.core.ClosedJaxpr:
         """One client's round, from what it is sent to its addends, with these as static numbers.
@@ -185,6 +195,11 @@ class Program:
             return addends
 
         return jax.make_jaxpr(one)(server, keys.root(0), placed_shapes(job.population, job.mesh).arrays)
+
+
+def flat(part: np.ndarray) -> np.ndarray:
+    """[round, device, chunk, lane] as [round, device, slot]."""
+    return part.reshape(*part.shape[:2], -1)
 
 
 def clients_of(plan: Plan) -> list[np.ndarray]:

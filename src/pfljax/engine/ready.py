@@ -16,6 +16,7 @@ from pfljax.engine.stream import Stream
 from pfljax.engine.width import Width, fit, fitting, is_exhausted, refusal, say_narrower
 from pfljax.errors import PflError, whole
 from pfljax.plan import Plan
+from pfljax.plan.deal import capacity
 from pfljax.types import Algorithm
 
 MAX_ROUNDS = 100  # a plan has room for as many, so that blocks of any length share one program
@@ -45,14 +46,21 @@ def check_width(width: Width) -> None:
 
 def make_program(job: Job, width: int, why: str, max_rounds: int) -> Program:
     """The program of a width. A streamed one holds rows for about `STREAMED_BYTES`, and for one round at least."""
-    num_kept = _num_kept(job, max_rounds)
+    program = Program(job, width, why, max_rounds, _num_kept(job, max_rounds), num_sent=0)
+    first = job.planner(width).block(0, 1, 1)
+    program = replace(program, num_sent=_num_sent(program, program.most_sent(first)))
     if job.examples == "resident":
-        return Program(job, width, why, max_rounds, num_kept)
+        return program
     stream = Stream.of(job.population, job.mesh)
-    one_round = stream.num_rows(clients_of(job.planner(width).block(0, 1, 1)))
     most = STREAMED_BYTES // max(1, stream.row_bytes)
-    num_rows = min(max(most, _with_slack(one_round)), job.population.num_rows)
-    return Program(job, width, why, max_rounds, num_kept, num_rows, stream)
+    num_rows = min(max(most, _with_slack(stream.num_rows(clients_of(first)))), job.population.num_rows)
+    return replace(program, num_rows=num_rows, stream=stream)
+
+
+def _num_sent(program: Program, needed: int) -> int:
+    """Rows of state between two devices: what a round needs and some more, at most a whole device's slots."""
+    slots = capacity(program.job.num_lanes, program.mesh.size, program.width) * program.width
+    return min(_with_slack(needed) + 1, slots)
 
 
 def _num_kept(job: Job, max_rounds: int) -> int:
@@ -111,6 +119,8 @@ class Feed:
         plan = self.program.plan(first_round, num_rounds)
         while self.kept and len(self.program.owners(plan)) > self.program.num_kept:  # never of a single round
             plan = self.program.plan(first_round, plan.num_rounds // 2)
+        if (needed := self.program.most_sent(plan)) > self.program.num_sent:
+            self._enlarge(first_round, "kept state", num_sent=_num_sent(self.program, needed))
         if self.placed is not None:
             for name, array in self.program.job.population.arrays.items():
                 check_mapped(name, array)
@@ -119,23 +129,29 @@ class Feed:
         assert stream is not None
         while (needed := stream.num_rows(clients_of(plan))) > self.program.num_rows and plan.num_rounds > 1:
             plan = self.program.plan(first_round, plan.num_rounds // 2)
-        if needed > self.program.num_rows:  # one round needs more than was foreseen: a larger program from here on
+        if needed > self.program.num_rows:
             num_rows = min(_with_slack(needed), self.program.job.population.num_rows)
-            self.program = replace(self.program, num_rows=num_rows)
-            if (trouble := refusal(self.program)) is not None:
-                raise PflError(
-                    f"round {first_round}: expected its examples to fit, got {trouble}; use fewer clients a round"
-                )
+            self._enlarge(first_round, "examples", num_rows=num_rows)
         return plan, self.program.gather(plan)
+
+    def _enlarge(self, round: int, what: str, **sizes: int) -> None:
+        """A round needs more than was foreseen: a larger program from here on."""
+        self.program = replace(self.program, **sizes)
+        if (trouble := refusal(self.program)) is not None:
+            raise PflError(f"round {round}: expected its {what} to fit, got {trouble}; use fewer clients a round")
 
     def lend(self, carry: Carry, plan: Plan) -> Carry:
         """The carry with the state of the plan's clients, where it lives on the host."""
         if self.kept is None:
             return carry
-        padded = -(-self.program.num_kept // self.program.mesh.size) * self.program.mesh.size
-        return carry._replace(clients=self.kept.lend(self.program.owners(plan), padded, self.program.mesh))
+        return carry._replace(clients=self.kept.lend(self.program.owners(plan), self._padded, self.program.mesh))
 
     def take_back(self, carry: Carry, plan: Plan) -> None:
         """Stores what has become of that state."""
         if self.kept is not None:
-            self.kept.take_back(self.program.owners(plan), carry.clients)
+            self.kept.take_back(self.program.owners(plan), carry.clients, self._padded, self.program.mesh)
+
+    @property
+    def _padded(self) -> int:
+        """Rows of client state on all devices together."""
+        return -(-self.program.num_kept // self.program.mesh.size) * self.program.mesh.size

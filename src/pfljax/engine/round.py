@@ -17,6 +17,7 @@ from jax import lax
 from pfljax import aggregate, keys
 from pfljax.engine.devices import AXIS
 from pfljax.engine.exchange import fetch, individuals, store
+from pfljax.engine.joined import joined
 from pfljax.engine.place import Placed, shard_of
 from pfljax.engine.runs import add_lanes, each_run, pick, zeros
 from pfljax.errors import PflError
@@ -59,11 +60,11 @@ class Clients(NamedTuple):
 
 
 class Slots(NamedTuple):
-    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar. owner: rows of kept state or ()."""
+    """One device's part of one round's plan: [chunk, lane]; num_chunks scalar. way: that of kept state, or ()."""
 
     row: Array
     run: Array
-    owner: Any
+    way: Any
     steps: Array
     mask: Array
     num_chunks: Array
@@ -77,8 +78,7 @@ def run_round(
     servers: [run, ...]; key: [run]. `is_good` is False when the run is to stop: an update was not finite (unless such
     are dropped), or the server's own step was not. Then nothing of that run has moved.
     """
-    owner = jax.tree.map(jnp.ravel, slots.owner)
-    mine = fetch(clients, owner, spec.num_devices)
+    mine = fetch(clients, slots.way, slots.row.size, spec.num_devices)
     before, finite = servers, jnp.ones(slots.row.shape, bool)
     mask = jnp.asarray(slots.mask)
     is_good = jnp.ones(spec.num_runs, bool)
@@ -96,7 +96,7 @@ def run_round(
         finite_so_far = infos.get("finite", True) & info["finite"]
         infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
     kept = mask & finite & is_good[slots.run]
-    updated = store(clients, owner, kept.reshape(-1), mine, spec.num_devices)
+    updated = store(clients, slots.way, kept.reshape(-1), mine, spec.num_devices)
     servers = each_run(choose, spec.num_runs)(is_good, servers, before)
     return servers, updated, (infos, server_infos), is_good
 
@@ -199,19 +199,8 @@ def is_finite(tree: Tree) -> jax.Array:
 
 
 def sum_over_devices(tree: Tree, num_devices: int) -> Tree:
-    """The sum over devices with one all-reduce per dtype: one per leaf costs a tiny model twice the round."""
-    if num_devices == 1:
-        return tree
-    leaves, structure = jax.tree.flatten(tree)
-    summed: list = [None] * len(leaves)
-    for dtype in sorted({leaf.dtype for leaf in leaves}, key=str):
-        indices = [index for index, leaf in enumerate(leaves) if leaf.dtype == dtype]
-        flat = lax.psum(jnp.concatenate([leaves[index].ravel() for index in indices]), AXIS)
-        begin = 0
-        for index in indices:
-            summed[index] = flat[begin : begin + leaves[index].size].reshape(leaves[index].shape)
-            begin += leaves[index].size
-    return jax.tree.unflatten(structure, summed)
+    """The sum over devices, one all-reduce for each dtype."""
+    return tree if num_devices == 1 else joined(lambda flat: lax.psum(flat, AXIS), tree, 0)
 
 
 def choose(flag: jax.Array, new: Tree, old: Tree) -> Tree:
