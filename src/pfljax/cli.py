@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import jax
 
 import pfljax
-from pfljax import cache
+from pfljax import cache, processes
 from pfljax.errors import PflError, nearest
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ USAGE = """\
 pfljax: personalized federated learning, simulated at the speed of its gradients.
 
   pfljax run [NAME] [algorithm:NAME] [options]                compare personalized with shared, local and control models
+  pfljax run --resume DIR                                     go on with a run that was stopped, bit for bit
   pfljax plan [the words of a run]                            what it will take: bytes, steps, time to compile
   pfljax compile [the words of a run] --target v5e:16x16      the same for a machine that is not here: TPU slices, GPUs
                  [--largest]                                  or the largest cohort that fits there
@@ -44,7 +45,10 @@ SCREEN = 100  # columns of `pfljax list`
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs one command and returns its exit code: 0, 2 for what cannot run or diverged, 130 for Ctrl-C."""
+    """Runs one command and returns its exit code: 0, 2 for what cannot run or diverged, 130 for what Ctrl-C cut off.
+
+    A run that was asked to stop (SIGTERM, Ctrl-C) and has been saved ends with 0.
+    """
     begin = time.perf_counter()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -83,17 +87,27 @@ def _run(words: list[str], begin: float) -> int:
     from rich.console import Console
 
     from pfljax.run.drive import drive
-    from pfljax.run.options import parse
+    from pfljax.run.options import parse, parse_again, resumed
     from pfljax.run.progress import display
     from pfljax.run.report import table
+    from pfljax.run.resume import check_same_run, left
 
-    config = parse(words)
+    folder, words = resumed(words)
+    before = None if folder is None else left(folder)
+    config = parse(words) if before is None else parse_again(words, before.config)
+    if before is not None:
+        check_same_run(before, config)
+        if before.is_finished:
+            print(f"{before.path} is finished: there is nothing to go on with")
+            return 0
     _use_cores()
     if config.engine.processes == "cluster":
         pfljax.use_processes()
     _keep_programs()
     console = Console()
-    report = drive(config, display(console), begin)
+    report = drive(config, display(console), begin, before)
+    if not processes.is_first():
+        return 0 if report.is_saved or report.status == "finished" else MISTAKE
     if report.status == "interrupted":
         return _interrupted(report)
     if report.status == "diverged":
@@ -173,13 +187,15 @@ def _use_cores() -> None:
 
 
 def _interrupted(report: "Report") -> int:
-    """Says what is in the folder."""
+    """Says how to go on."""
+    from pfljax.run.resume import how_to_resume
+
     if report.path is None:
         print("pfljax: interrupted before anything was written", file=sys.stderr)
         return INTERRUPTED
-    files = sorted(str(each.relative_to(report.path)) for each in report.path.rglob("*") if each.is_file())
-    print(f"pfljax: interrupted; {report.path} has {report.num_rounds} rounds: {', '.join(files)}", file=sys.stderr)
-    return INTERRUPTED
+    said = f"pfljax: interrupted; {report.path} has {report.num_rounds} rounds"
+    print(f"{said}; go on with: {how_to_resume(report.path)}" if report.can_resume else said, file=sys.stderr)
+    return 0 if report.is_saved else INTERRUPTED
 
 
 def _complain(message: str) -> int:

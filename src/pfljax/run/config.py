@@ -88,6 +88,20 @@ class EngineConfig:
 
 
 @dataclass(frozen=True)
+class CheckpointConfig:
+    """What a run leaves on disk while it trains, for `pfljax run --resume DIR` to go on from."""
+
+    every: float = 60.0
+    """Seconds between saves, each at the end of a block; every phase is saved at its end too. 0 saves every block."""
+    keep: int = 3
+    """Checkpoints of a phase that stay, the newest ones."""
+
+    def __post_init__(self):
+        checks.strength(self, "checkpoint", "every")
+        checks.whole(self, "checkpoint", 1, "keep")
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """One comparison: FedAvg warm start, personalized rounds, FedAvg rounds beside them, evaluation."""
 
@@ -111,6 +125,7 @@ class RunConfig:
     adapt: AdaptConfig = field(default_factory=AdaptConfig)
     local: LocalConfig = field(default_factory=LocalConfig)
     engine: EngineConfig = field(default_factory=EngineConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
 
     def __post_init__(self):
         checks.whole(self, "", 1, "rounds", "cohort")

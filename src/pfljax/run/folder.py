@@ -1,12 +1,14 @@
 """The run folder: every file is valid at any moment, whatever ends the run."""
 
 import csv
+import errno
 import io
 import json
 import math
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -22,13 +24,19 @@ from pfljax.errors import PflError
 from pfljax.evaluate import Evaluation
 from pfljax.run.config import RunConfig, plain
 from pfljax.run.job import phase_seeds
+from pfljax.run.resume import WHAT, Left
 
 Status = Literal["running", "finished", "interrupted", "diverged", "failed"]
 
 
-def choose(config: RunConfig) -> Path:
-    """The folder of a run. Raises PflError if it holds something or cannot be made; makes nothing yet."""
-    named = config.out if config.out is not None else f"runs/{config.population.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+def choose(config: RunConfig, now: float | None = None) -> Path:
+    """The folder of a run. Raises PflError if it holds something or cannot be made; makes nothing yet.
+
+    now: what `time.time` gave, for folders that are named by the time
+    """
+    named = config.out
+    if named is None:
+        named = f"runs/{config.population.name}-{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}"
     if config.out == "" or "\0" in named:
         raise PflError(f"--out: expected the name of a folder, got {named!r}")
     try:
@@ -78,22 +86,50 @@ class Folder:
     manifest: dict[str, Any]
 
     @staticmethod
-    def open(path: Path, config: RunConfig, population: Population) -> "Folder":
-        """Makes the folder with the manifest of a run that begins."""
-        folder = Folder(path, _manifest(config, population))
+    def make(path: Path) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PflError(f"--out: expected a folder that can be made, got {str(path)!r}: {error}") from error
+
+    @staticmethod
+    def open(path: Path, config: RunConfig, population: Population) -> "Folder":
+        """Makes the folder with the manifest of a run that begins."""
+        Folder.make(path)
+        folder = Folder(path, _manifest(config, population))
+        try:
             folder._write_manifest()
             write(path / "rounds.jsonl", "")
         except OSError as error:
             raise PflError(f"--out: expected a folder that can be written to, got {str(path)!r}: {error}") from error
         return folder
 
+    @staticmethod
+    def reopen(before: Left) -> "Folder":
+        """The folder of a run that goes on."""
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        resumed = [*before.manifest.get("resumed", []), now]
+        folder = Folder(before.path, before.manifest | {"status": "running", "message": None, "resumed": resumed})
+        try:
+            folder._write_manifest()
+        except OSError as error:
+            raise PflError(
+                f"{WHAT}: expected a folder that can be written to, got {str(before.path)!r}: {error}"
+            ) from error
+        return folder
+
+    def replace_rounds(self, records: Sequence[dict], is_forced: bool) -> None:
+        """Replaces rounds.jsonl as a whole; unless forced, only if that takes no line away."""
+        path = self.path / "rounds.jsonl"
+        if is_forced or not path.exists() or path.read_bytes().count(b"\n") <= len(records):
+            write(path, "".join(to_json(record) + "\n" for record in records))
+
     def add_rounds(self, records: tuple[dict, ...]) -> None:
         """Appends to rounds.jsonl and flushes."""
-        lines = "".join(to_json(record) + "\n" for record in records)
+        lines = "".join(to_json(record) + "\n" for record in records).encode()
         with (self.path / "rounds.jsonl").open("ab", buffering=0) as file:
-            file.write(lines.encode())  # one system call: whole lines or none
+            if file.write(lines) < len(lines):  # one system call: whole lines, unless the disk is full
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def close(
         self,
@@ -101,20 +137,23 @@ class Folder:
         *,
         compile_seconds: float,
         wall_seconds: float,
+        seconds: dict[str, float] | None = None,
         how: dict[str, str] | None = None,
         message: str | None = None,
     ) -> None:
-        """Writes down how the run ended, and how its phases were executed."""
-        self.manifest |= {
+        """Writes down how the run ended, and how its phases were executed; times add to those before it was resumed."""
+        before = self.manifest
+        self.manifest = before | {
             "status": status,
             "message": message,
-            "compile_seconds": compile_seconds,
-            "wall_seconds": wall_seconds,
-            "how": how or {},
+            "compile_seconds": (before["compile_seconds"] or 0.0) + compile_seconds,
+            "wall_seconds": (before["wall_seconds"] or 0.0) + wall_seconds,
+            "seconds": _added(before["seconds"], seconds or {}),
+            "how": before.get("how", {}) | (how or {}),
         }
         self._write_manifest()
 
-    def add_evaluation(self, evaluation: Evaluation, population: Population, seconds: dict[str, float], verdict: str):
+    def add_evaluation(self, evaluation: Evaluation, population: Population, verdict: str) -> None:
         """Writes clients.csv and summary.json."""
         write(self.path / "clients.csv", clients_csv(evaluation, population))
         summary = {
@@ -122,7 +161,6 @@ class Folder:
             "hurt_against": evaluation.against,
             "rows": evaluation.rows(),
             "verdict": verdict,
-            "seconds": seconds,
         }
         write(self.path / "summary.json", to_json(summary, indent=2) + "\n")
 
@@ -191,7 +229,12 @@ def _manifest(config: RunConfig, population: Population) -> dict[str, Any]:
         "git_revision": _git_revision(),
         "compile_seconds": None,
         "wall_seconds": None,
+        "seconds": {},
     }
+
+
+def _added(before: dict[str, float], seconds: dict[str, float]) -> dict[str, float]:
+    return before | {phase: before.get(phase, 0.0) + each for phase, each in seconds.items()}
 
 
 def _git_revision() -> str | None:

@@ -1,7 +1,6 @@
 """The comparison itself, as a generator of events: load, train, evaluate. It prints and writes nothing."""
 
-import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +8,11 @@ import numpy as np
 import optax
 
 from pfljax import keys
+from pfljax.checkpoints.keep import kept
+from pfljax.checkpoints.store import Store
 from pfljax.data import Population
 from pfljax.engine import Block, Result, rounds
+from pfljax.engine.snapshot import Resume
 from pfljax.engine.stream import examples_of
 from pfljax.evaluate import Curve, Entry, Evaluation, alone, constant, curve, donor
 from pfljax.run.config import RunConfig
@@ -40,11 +42,15 @@ class Started:
 
 @dataclass(frozen=True)
 class Trained:
-    """Some rounds of a phase have been executed. records: one dict a round, for rounds.jsonl; how: width, and why."""
+    """Some rounds of a phase have been executed. records: one dict a round, for rounds.jsonl; how: width, and why.
+
+    is_restored: they are the first ones of their phase, of a run that this one goes on from
+    """
 
     phase: str
     records: tuple[dict, ...]
     how: str = ""
+    is_restored: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,20 +62,26 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Finished:
-    """All is there. personal: the name of the personalized entry; seconds: {phase: wall seconds}."""
+    """All is there. personal: the name of the personalized entry."""
 
     evaluation: Evaluation
     personal: str
-    seconds: dict[str, float]
 
 
 Event = Ready | Started | Trained | Evaluated | Finished
 
 
-def job(config: RunConfig) -> Iterator[Event]:
+Opened = Callable[[str, Population], Store]  # a phase's checkpoints
+
+
+def job(
+    config: RunConfig, opened: Opened | None = None, asked: Callable[[], bool] = lambda: False
+) -> Generator[Event, None, None]:
     """Runs one comparison and yields what happens.
 
-    Raises PflError for what cannot run, before anything is computed, and `Diverged`.
+    opened: the checkpoints of a phase, which it goes on from and is saved to; asked: whether to stop after the block
+
+    Raises PflError for what cannot run, before anything is computed; `Diverged`; `Interrupted` if it was asked to stop.
     """
     population = config.population.load()
     fedavg, personal = algorithms(config, population)
@@ -78,14 +90,15 @@ def job(config: RunConfig) -> Iterator[Event]:
         _rounds(algorithm, population, config, config.rounds, second)  # checks its arguments, runs nothing yet
     yield Ready(population)
 
-    seconds: dict[str, float] = {}
-
     def train(phase: str, algorithm: Algorithm, num_rounds: int, seed: keys.Seeds, start: Vars | None):
-        begin = time.perf_counter()
         yield Started(phase, num_rounds)
-        blocks = _rounds(algorithm, population, config, num_rounds, seed, start)
-        result = yield from _recorded(phase, blocks)
-        seconds[phase] = time.perf_counter() - begin
+        if opened is None:
+            blocks = _rounds(algorithm, population, config, num_rounds, seed, start)
+            result = yield from _recorded(phase, blocks)
+        else:
+            with opened(phase, population) as store:
+                blocks = _rounds(algorithm, population, config, num_rounds, seed, start, store.resume)
+                result = yield from _recorded(phase, kept(blocks, store, num_rounds, asked), store)
         return result
 
     start = None
@@ -97,10 +110,8 @@ def job(config: RunConfig) -> Iterator[Event]:
     if personal is not None:
         tuned = yield from train(config.algorithm.name, personal, config.rounds, second, start)
 
-    begin = time.perf_counter()
     evaluation = yield from _evaluate(config, population, shared, tuned)
-    seconds[EVALUATION] = time.perf_counter() - begin
-    yield Finished(evaluation, config.algorithm.title, seconds)
+    yield Finished(evaluation, config.algorithm.title)
 
 
 def algorithms(config: RunConfig, population: Population) -> tuple[Algorithm, Algorithm | None]:
@@ -116,7 +127,15 @@ def phase_seeds(seed: int) -> tuple[keys.Seeds, keys.Seeds]:
     return keys.seeds(seed), keys.Seeds(seed, other, other)
 
 
-def _rounds(algorithm, population, config: RunConfig, num_rounds: int, seed: keys.Seeds, start: Vars | None = None):
+def _rounds(
+    algorithm: Algorithm,
+    population: Population,
+    config: RunConfig,
+    num_rounds: int,
+    seed: keys.Seeds,
+    start: Vars | None = None,
+    resume: Resume | None = None,
+) -> Iterator[Block]:
     return rounds(
         algorithm,
         population,
@@ -125,6 +144,7 @@ def _rounds(algorithm, population, config: RunConfig, num_rounds: int, seed: key
         seed=seed,
         unseen=config.unseen,
         params=start,
+        resume=resume,
         **how(config),
     )
 
@@ -142,12 +162,16 @@ def how(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _recorded(phase: str, blocks: Iterator[Block]) -> Generator[Event, None, Result]:
-    """Yields the records of every block; returns the last block's result."""
+def _recorded(phase: str, blocks: Iterator[Block], store: Store | None = None) -> Generator[Event, None, Result]:
+    """Yields the records of every block, those that it goes on from first; returns the last block's result."""
+    named = lambda records: tuple({"phase": phase} | record for record in records)
     block = None
     for block in blocks:
-        records = tuple({"phase": phase} | record for record in block.records)
-        yield Trained(phase, records, f"width {block.width}: {block.why}")
+        how = f"width {block.width}: {block.why}"
+        if store is not None and store.restored is not None and block.first_round == store.restored.round:
+            yield Trained(phase, named(store.restored.records), how, is_restored=True)
+        if block.num_rounds:
+            yield Trained(phase, named(block.records), how)
     assert block is not None
     return block.result()
 

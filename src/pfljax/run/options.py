@@ -12,6 +12,7 @@ from pfljax.run.config import RunConfig, options
 from pfljax.run.presets import DEFAULT, PRESETS
 
 CHOICE = "algorithm:"
+RESUME = "--resume"
 
 
 def parse(words: Sequence[str], command: str = "run") -> RunConfig:
@@ -29,6 +30,38 @@ def parse(words: Sequence[str], command: str = "run") -> RunConfig:
     rest = [word for word in rest if word not in chosen]
     default = PRESETS[preset].config(chosen[0].removeprefix(CHOICE) if chosen else None)
     return _parsed(default, rest, f"pfljax {command} {preset} {CHOICE}{default.algorithm.name}")
+
+
+def resumed(words: Sequence[str]) -> tuple[str | None, list[str]]:
+    """(the folder behind --resume, the other words).
+
+    >>> resumed(["keyboard", "--resume", "runs/first", "--engine.devices", "2"])
+    ('runs/first', ['keyboard', '--engine.devices', '2'])
+    """
+    rest: list[str] = []
+    folder, upcoming = None, iter(words)
+    for word in upcoming:
+        name, equals, value = word.partition("=")
+        if name != RESUME:
+            rest.append(word)
+            continue
+        folder = value if equals else next(upcoming, "")
+        if not folder or folder.startswith("-"):
+            raise PflError(f"{RESUME}: expected the folder of a run behind it, got {folder or 'nothing'}")
+    return folder, rest
+
+
+def parse_again(words: Sequence[str], config: RunConfig) -> RunConfig:
+    """A run's configuration with what `words`, as for `parse`, say beside it."""
+    rest = list(words)
+    preset, name = config.population.name, config.algorithm.name
+    if rest and not rest[0].startswith(("-", CHOICE)) and rest.pop(0) != preset:
+        raise PflError(f"{RESUME}: expected the run's population {preset!r}, got {words[0]!r}; leave it out")
+    for word in [word for word in rest if word.startswith(CHOICE)]:
+        if word.removeprefix(CHOICE).replace("-", "_") != name:
+            raise PflError(f"{RESUME}: expected the run's {CHOICE}{name}, got {word}; leave it out")
+        rest.remove(word)
+    return _parsed(config, rest, f"pfljax run {preset} {CHOICE}{name}")
 
 
 def _parsed(default: RunConfig, words: list[str], prog: str) -> RunConfig:
@@ -88,5 +121,6 @@ def _description(config: RunConfig) -> str:
     names = ", ".join(CHOICE + each.name for each in PRESETS[config.population.name].algorithms)
     return (
         f"{RunConfig.__doc__} Usage: pfljax run [{'|'.join(PRESETS)}] [algorithm:NAME] [options], options in any "
-        f"order. Algorithms: {names}. The options below are those of {CHOICE}{config.algorithm.name}."
+        f"order. Algorithms: {names}. The options below are those of {CHOICE}{config.algorithm.name}. "
+        f"{RESUME} DIR goes on with a run that was stopped, in its folder; no other words are needed."
     )

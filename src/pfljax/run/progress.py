@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
+from pfljax import processes
 from pfljax.run.job import EVALUATION, FEDAVG, WARMUP, Evaluated, Event, Started, Trained
 
 TITLES = {WARMUP: "FedAvg, warm start", FEDAVG: "FedAvg, trained on", EVALUATION: "evaluation"}
@@ -24,6 +25,8 @@ class Display(Protocol):
 
 
 def display(console: Console) -> Display:
+    if not processes.is_first():
+        return Quiet()
     return Live(console) if console.is_terminal else Plain(console)
 
 
@@ -99,6 +102,19 @@ class Plain:
                 self._shown, self._since = self._done, time.perf_counter()
 
 
+class Quiet:
+    """Shows nothing: for all processes but the first."""
+
+    def __enter__(self) -> "Quiet":
+        return self
+
+    def __exit__(self, *problem) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        pass
+
+
 def _size(event: Trained | Evaluated) -> int:
     return len(event.records) if isinstance(event, Trained) else 1
 
@@ -106,5 +122,7 @@ def _size(event: Trained | Evaluated) -> int:
 def _note(event: Trained | Evaluated) -> str:
     if isinstance(event, Evaluated):
         return event.curve.name
+    if event.is_restored:
+        return "restored"
     last = event.records[-1]
     return f"loss {last.get('loss', float('nan')):.3f}  {last['clients_per_second']:,.0f} clients/s"
