@@ -184,7 +184,7 @@ def _refusal(error: Exception, place: Place | None) -> str:
             "processes: expected use_processes to be called before JAX computes anything, but its devices are already "
             "up; move the call to the top of the program"
         )
-    if place is None and "should be defined" in str(error):
+    if place is None and "be defined" in str(error):
         return (
             f"processes: expected SLURM, Open MPI, Kubernetes, a Cloud TPU or {', '.join(VARIABLES)}, got an "
             "environment with none of them; start the program with scripts/launch_local.py or set the three"
