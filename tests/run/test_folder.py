@@ -10,7 +10,7 @@ import pytest
 
 from pfljax import PflError, data
 from pfljax.run.config import RunConfig
-from pfljax.run.folder import choose, to_json, write
+from pfljax.run.folder import Folder, choose, to_json, write
 
 MODELS = ["constant", "local_only", "fedavg_shared", "fedavg_fine_tuned", "maml_personalized", "donor_control"]
 
@@ -25,9 +25,12 @@ def strict(text: str):
 
 
 def test_all_files_are_there_and_no_part_of_one(finished):
-    names = sorted(path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file())
+    paths = [path.relative_to(finished) for path in finished.rglob("*") if path.is_file()]
+    names = sorted(path.as_posix() for path in paths if path.parts[0] != "checkpoints")
+    phases = {path.parts[1:3] for path in paths if path.parts[0] == "checkpoints" and path.name != ".lock"}
+    assert phases == {("warmup", "3"), ("fedavg", "2"), ("per_fedavg", "2")}
     assert names == [
-        *("clients.csv", "figures/gain.png", "figures/learning_curve.png"),
+        *(".lock", "clients.csv", "figures/gain.png", "figures/learning_curve.png"),
         *("manifest.json", "rounds.jsonl", "summary.json"),
     ]
 
@@ -47,6 +50,8 @@ def test_manifest(finished):
     assert manifest["devices"]["count"] == 8
     assert manifest["devices"]["platform"] == "cpu"
     assert 0 < manifest["compile_seconds"] < manifest["wall_seconds"]
+    assert set(manifest["seconds"]) == {"warmup", "fedavg", "per_fedavg", "evaluation"}
+    assert all(each > 0 for each in manifest["seconds"].values())
     assert manifest["cores"] >= 1
     assert manifest["git_revision"] is None or len(manifest["git_revision"]) == 40
 
@@ -78,12 +83,38 @@ def test_summary_agrees_with_clients(finished):
     summary = strict((finished / "summary.json").read_text())
     assert {row["clients"] for row in summary["rows"]} == {"seen", "unseen"}
     assert {row["clients"] for row in summary["rows"]} == {"seen", "unseen"}
-    assert set(summary["seconds"]) == {"warmup", "fedavg", "per_fedavg", "evaluation"}
+    assert set(summary) == {"metric", "hurt_against", "rows", "verdict"}  # no times: the same run, the same bytes
     with (finished / "clients.csv").open(newline="") as file:
         unseen = [float(row["fedavg_shared.accuracy"]) for row in csv.DictReader(file) if row["seen"] == "0"]
     shared = next(row for row in summary["rows"] if row["model"] == "FedAvg shared" and row["clients"] == "unseen")
     assert shared["mean"] == pytest.approx(np.mean(unseen), abs=1e-5)
     assert summary["verdict"].startswith("On unseen clients, MAML personalized reaches")
+
+
+def test_times_add_up_when_a_run_goes_on(tmp_path):
+    manifest = {"compile_seconds": 1.0, "wall_seconds": 2.0, "seconds": {"warmup": 1.5}, "how": {"warmup": "width 1"}}
+    folder = Folder(tmp_path, manifest)
+    folder.close("finished", compile_seconds=0.5, wall_seconds=3.0, seconds={"warmup": 1.0, "fedavg": 2.0}, how={})
+    written = strict((tmp_path / "manifest.json").read_text())
+    assert (written["compile_seconds"], written["wall_seconds"]) == (1.5, 5.0)
+    assert (written["seconds"], written["how"]) == ({"warmup": 2.5, "fedavg": 2.0}, {"warmup": "width 1"})
+
+
+def test_replaced_rounds_take_no_line_away_unless_they_must(tmp_path):
+    folder, path = Folder(tmp_path, {}), tmp_path / "rounds.jsonl"
+    path.write_text('{"round": 0}\n{"round": 1}\n{"rou')
+    folder.replace_rounds([{"round": 0}], is_forced=False)
+    assert path.read_text().endswith('{"rou')
+    folder.replace_rounds([{"round": 0}, {"round": 1}], is_forced=False)
+    assert path.read_text() == '{"round": 0}\n{"round": 1}\n'
+    folder.replace_rounds([{"round": 0}], is_forced=True)
+    assert path.read_text() == '{"round": 0}\n'
+
+
+def test_a_full_disk_is_met_by_what_is_written(tmp_path):
+    (tmp_path / "rounds.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        Folder(tmp_path, {}).add_rounds(({"round": 0},))
 
 
 def test_json_has_no_nan():
