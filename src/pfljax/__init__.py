@@ -4,6 +4,7 @@ Importing computes nothing, touches no device and changes no setting.
 """
 
 from pfljax import algorithms, data, models, upload
+from pfljax.checkpoints import Checkpoints
 from pfljax.cluster import use_processes
 from pfljax.engine import Block, Diverged, Result, debug, rounds, use_cores
 from pfljax.errors import PflError
@@ -14,6 +15,7 @@ from pfljax.simulate import simulate
 __version__ = "0.1.0"
 __all__ = [
     "Block",
+    "Checkpoints",
     "Diverged",
     "Evaluation",
     "PflError",
