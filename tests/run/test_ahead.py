@@ -13,7 +13,8 @@ from pfljax.run import largest as largest_cohort
 from pfljax.run.ahead import busiest, look, wanted
 from pfljax.run.config import EngineConfig
 from pfljax.run.hlo import Collective, Round
-from pfljax.run.largest import PART, largest
+from pfljax.run.largest import largest
+from pfljax.run.methods import FinetuneConfig
 from pfljax.run.populations import WearableConfig
 from pfljax.run.predict import HOP, collective_seconds, predict
 from pfljax.run.presets import PRESETS
@@ -26,18 +27,21 @@ MIB = 2**20
 
 
 @pytest.fixture(scope="module")
-def made():
+def program():
     """13 clients on 8 devices in chunks of 2: 7 chunks, one lane and one device stay empty."""
     population = people(20)
-    algorithm = ALGORITHMS["fedavg"](tiny_model(population))
-    return look(prepare(algorithm, population, cohort=13, width=2, devices=8), "people, fedavg", target("h100:8"))
+    return prepare(ALGORITHMS["fedavg"](tiny_model(population)), population, cohort=13, width=2, devices=8)
 
 
-def test_operations_are_those_of_one_device(made):
+@pytest.fixture(scope="module")
+def made(program):
+    return look(program, "people, fedavg", target("h100:8"))
+
+
+def test_operations_are_those_of_one_device(made, program):
     assert made.operations == made.estimate.operations / 8
     # Lane-steps cost alike, so the busiest device has its share of them.
     assert made.operations <= made.most_operations <= made.estimate.operations
-    program = prepare(ALGORITHMS["fedavg"](tiny_model(people(20))), people(20), cohort=13, width=2, devices=8)
     _, longest = busiest(program.plan(0, 10))
     assert made.most_operations == pytest.approx(made.estimate.operations * 2 * longest / made.estimate.lane_steps)
 
@@ -60,8 +64,7 @@ def test_the_words_of_a_report(made):
         assert part in text
 
 
-def test_busiest_counts_the_device_that_waits_for_nobody():
-    program = prepare(ALGORITHMS["fedavg"](tiny_model(people(20))), people(20), cohort=13, width=2, devices=8)
+def test_busiest_counts_the_device_that_waits_for_nobody(program):
     plan = program.plan(0, 10)
     turns, longest = busiest(plan)
     by_hand = []
@@ -129,40 +132,42 @@ def test_the_command_names_what_to_install(monkeypatch, capsys):
     assert "pip install 'pfljax[tpu-aot]'" in capsys.readouterr().err
 
 
-class Box:
-    """A target of two CPU devices with little memory."""
+SMALL = replace(
+    PRESETS["wearable"].run,
+    population=WearableConfig(hidden=4),
+    cohort=2,
+    engine=EngineConfig(width=1, examples="streamed"),
+)
 
-    def __init__(self, memory: int):
-        self.target = replace(target("h100:2"), chip=replace(target("h100:2").chip, memory=memory))
+
+@pytest.fixture
+def box(monkeypatch):
+    """Two CPU devices stand for two GPUs, with as much memory as a test wants them to have."""
+    monkeypatch.setattr(largest_cohort, "mesh", lambda of: make_mesh(2))
+    on = target("h100:2")
+    return lambda memory: replace(on, chip=replace(on.chip, memory=memory))
 
 
 @pytest.mark.slow
-def test_the_largest_cohort_fits_and_a_larger_one_does_not(monkeypatch):
-    config = replace(
-        PRESETS["insurance"].run, population=replace(PRESETS["insurance"].run.population), cohort=8,
-        engine=EngineConfig(width=1),
-    )  # fmt: skip
-    monkeypatch.setattr(largest_cohort, "mesh", lambda of: make_mesh(2))
-    free = Box(2**40).target
-    (all_of_them, *_) = largest(config, free)
-    assert all_of_them.cohort == all_of_them.clients
-    assert all_of_them.num_compiles == 2  # its own cohort, and everybody
+def test_the_largest_cohort_fits_and_a_larger_one_does_not(box):
+    everybody = next(largest(SMALL, box(2**40)))
+    assert everybody.cohort == everybody.clients == 16
+    assert everybody.num_compiles == 2  # its own cohort, and everybody
+    assert "at most 16 clients a round" in str(everybody)
+    assert ", all that may be drawn" in str(everybody)
 
-    (small, *_) = largest(config, Box(all_of_them.num_bytes // 3).target)
-    assert 8 < small.cohort < all_of_them.clients // 2
-    assert small.num_bytes <= all_of_them.num_bytes // 3
-    assert small.num_compiles <= 14
-    arguments = {"width": 1, "devices": make_mesh(2), "memory": all_of_them.num_bytes // 3, "unseen": config.unseen}
-    population = config.population.load()
-    algorithm = PRESETS["insurance"].algorithms[-1].build(config.population.model(population), config)
-    with pytest.raises(PflError, match="needed on each device"):
-        prepare(algorithm, population, cohort=small.cohort + small.cohort // PART + 1, **arguments)
-    assert prepare(algorithm, population, cohort=small.cohort, **arguments).device_bytes == small.num_bytes
+    population = SMALL.population.load()
+    algorithm = FinetuneConfig().build(SMALL.population.model(population), SMALL)
+    arguments = {"width": 1, "devices": 2, "unseen": SMALL.unseen, "examples": "streamed"}
+    eight, nine = (prepare(algorithm, population, cohort=num, **arguments).device_bytes for num in (8, 9))
+    assert eight < nine < everybody.num_bytes
+    small = next(largest(SMALL, box(nine - 1)))
+    assert (small.cohort, small.num_bytes) == (8, eight)
+    assert small.num_compiles == 7  # 2, 16, 4, 8, 12, 10, 9
+    assert "at most 8 clients a round on h100:2 (2 chips), width 1 of 16 that may be drawn" in str(small)
 
 
 @pytest.mark.slow
-def test_where_not_even_one_client_fits(monkeypatch):
-    config = replace(PRESETS["wearable"].run, population=WearableConfig(hidden=4), cohort=4)
-    monkeypatch.setattr(largest_cohort, "mesh", lambda of: make_mesh(2))
+def test_where_not_even_one_client_fits(box):
     with pytest.raises(PflError, match=r"needed on each device, 1.0 KiB free"):
-        next(largest(config, Box(1024).target))
+        next(largest(SMALL, box(1024)))
