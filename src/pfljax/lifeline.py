@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 PLACE = "pfljax/lifeline"  # in the store: port and token
 LEFT = b"left\n"
@@ -57,12 +57,17 @@ def _accept(listener: socket.socket, token: str, died: Callable[[int], None]) ->
 
 def _listen(line: socket.socket, token: str, died: Callable[[int], None]) -> None:
     with line, line.makefile("rb") as words:
-        given, _, process = words.readline(100).decode(errors="replace").partition(" ")
+        given, _, process = _word(words).decode(errors="replace").partition(" ")
         if not secrets.compare_digest(given.encode(), token.encode()):
             return
-        try:
-            last = words.readline(100)  # comes before it leaves; nothing comes if it dies
-        except OSError:  # not closed: broken
-            last = b""
+        last = _word(words)  # comes before it leaves; nothing comes if it dies
     if last != LEFT:
         died(int(process))
+
+
+def _word(words: IO[bytes]) -> bytes:
+    """The next line of a connection; nothing if it was closed, or broke."""
+    try:
+        return words.readline(100)
+    except OSError:
+        return b""
