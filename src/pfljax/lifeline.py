@@ -12,6 +12,7 @@ from typing import IO, Any
 
 PLACE = "pfljax/lifeline"  # in the store: port and token
 LEFT = b"left\n"
+PLACE_SECONDS = 300.0  # for process 0 to say where it listens: as long as joining may take
 CONNECT_SECONDS = 5.0
 
 
@@ -24,7 +25,7 @@ def hold(client: Any, died: Callable[[int], None]) -> None:
 
 def tie(client: Any, address: str, process: int) -> socket.socket | None:
     """In another process: its line to process 0, which JAX has at `address`; None if there is no way through."""
-    port, token = client.blocking_key_value_get(PLACE, int(1000 * CONNECT_SECONDS)).split()
+    port, token = client.blocking_key_value_get(PLACE, int(1000 * PLACE_SECONDS)).split()
     try:
         line = socket.create_connection((host_of(address), int(port)), timeout=CONNECT_SECONDS)
         line.sendall(f"{token} {process}\n".encode())
