@@ -4,6 +4,7 @@
     python benchmarks/scaling.py --axes million      one million clients, cohort 10,000
     python benchmarks/scaling.py --axes kept         100,000 clients that keep a head of 8,010 parameters each (FedPer),
                                                      on the devices and on the host
+    python benchmarks/scaling.py --axes weak         1 and 2 devices, 1 and 2 processes, the same work for each device
     python benchmarks/scaling.py --axes tiny         16 clients a round of one step each, 16-8-10, 100 rounds a block
 
 Every case runs in a process of its own, so that its peak memory is its own. Prints and writes seconds a round
@@ -29,23 +30,32 @@ import optax
 import pfljax as pfl
 from pfljax.data.memory import empty
 
+sys.path.append(str(Path(__file__).parents[1] / "scripts"))
+from launch_local import environment, free_port
+
 NUM_CLASSES, MEAN_ROWS, SIGMA = 10, 20, 1.0
 CASE = {
     "cohort": 200, "population": 10_000, "devices": None, "features": 60, "hidden": (), "examples": "auto",
-    "block": "auto", "sigma": SIGMA, "state": None,
+    "block": "auto", "sigma": SIGMA, "state": None, "processes": 1,
 }  # fmt: skip
 KEPT = {"population": 100_000, "hidden": (800,)}
 TINY = {"cohort": 16, "population": 1_024, "features": 16, "hidden": (8,), "block": 100, "sigma": 0.0}
+WEAK = {"hidden": (200, 200), "sigma": 0.0}
 AXES = {
     "cohort": [{"cohort": cohort} for cohort in (10, 30, 100, 300, 1_000, 3_000, 10_000)],
     "population": [{"population": clients} for clients in (1_000, 10_000, 100_000, 1_000_000)],
     "devices": [{"cohort": 400, "hidden": (200, 200), "devices": devices} for devices in (1, 2)],
     "model": [{"cohort": 100, "hidden": (size, size)} for size in (16, 64, 256, 1_024)],
+    "weak": [
+        WEAK | {"cohort": 200, "devices": 1},
+        WEAK | {"cohort": 400, "devices": 2},
+        WEAK | {"cohort": 400, "devices": 1, "processes": 2},
+    ],
     "million": [{"population": 1_000_000, "cohort": 10_000}],
     "kept": [KEPT | {"state": state} for state in ("device", "host")],
     "tiny": [TINY | {"devices": devices} for devices in (1, 2)],
 }
-LARGE = ("million", "kept")
+LARGE = ("million", "kept", "weak")
 LABELS = {"cohort": "clients a round", "population": "clients in all", "devices": "devices", "model": "hidden units"}
 
 
@@ -65,8 +75,10 @@ def population(num_clients: int, num_features: int, sigma: float, seed: int = 0)
 
 
 def measure(case: dict) -> dict:
-    """One case, in this process."""
+    """One case, in this process, or in this one of several."""
     pfl.use_cores(case["devices"])
+    if case["processes"] > 1:
+        pfl.use_processes()
     people = population(case["population"], case["features"], case["sigma"])
     make = pfl.algorithms.fedavg if case["state"] is None else pfl.algorithms.fedper
     algorithm = make(pfl.models.mlp(people, case["hidden"]), optax.sgd(0.1), epochs=1, batch=20)
@@ -98,15 +110,27 @@ def measure(case: dict) -> dict:
 
 
 def in_a_process(case: dict) -> dict:
+    """What process 0 measured."""
     command = [sys.executable, __file__, "--case", json.dumps(case)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    num, started = case["processes"], []
+    port = free_port()
+    for index in range(num):
+        own = environment(index, num, port, case["devices"]) if num > 1 else {}
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | own))
+    said = [process.communicate()[0] for process in started]
+    for process in started:
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, command)
+    return json.loads(said[0].splitlines()[-1])
 
 
 def size(axis: str, case: dict) -> float:
     if axis == "model":
         return case["hidden"][0]
-    names = {"devices": "num_devices", "tiny": "num_devices", "million": "population", "kept": "population"}
+    names = {
+        "devices": "num_devices", "tiny": "num_devices", "weak": "num_devices",
+        "million": "population", "kept": "population",
+    }  # fmt: skip
     return case[names.get(axis, axis)]
 
 
@@ -162,6 +186,11 @@ def main() -> None:
                 f"{case['num_devices']:>8}{case['compile_seconds']:>10.1f}{case['peak_gib']:>9.2f}",
                 flush=True,
             )
+        if axis == "weak":
+            alone, *others = found[axis]
+            for case in others:
+                gain = case["clients_per_second"] / alone["clients_per_second"]
+                print(f"weak: {case['num_devices']} devices in {case['processes']} processes: {gain:.2f}x one device")
         if axis in LABELS and len(found[axis]) > 1:
             sizes, seconds = [size(axis, case) for case in found[axis]], [case["seconds"] for case in found[axis]]
             print(f"{axis}: seconds a round grow as size^{exponent(sizes, seconds):.2f}")
