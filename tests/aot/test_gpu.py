@@ -1,4 +1,7 @@
-"""Real rounds compiled for GPUs that are not here. Needs JAX's CUDA plugin (the extra gpu-aot) and JAX_PLATFORMS=cpu."""
+"""Real rounds compiled for GPUs that are not here.
+
+Needs JAX's CUDA plugin (the extra gpu-aot). With it installed, start pytest with JAX_PLATFORMS=cpu.
+"""
 
 import importlib.util
 
