@@ -89,6 +89,13 @@ def test_a_block_by_hand():
     assert found.traffic == 2 * (4 * (4 + 16) + 4 * 100 + 6 * 4 * 8 + steps * 4 * 8)
 
 
+def test_a_loop_of_fixed_length_is_no_level_of_the_plan():
+    """Three turns around the groups: the loop within is the first that the plan knows, the next one the second."""
+    text = BLOCK.replace("condition=%unknown, body=%group", "condition=%three, body=%group")
+    found = read_round(text, Turns(groups=2, chunks=3, steps=5))
+    assert found.instructions == 2 + 3 * 2 + 3 * 2 * 3 * (1 + 3)
+
+
 def only(line: str, others: str = ""):
     text = f"ENTRY %main (x: f32[8]) -> f32[8] {{\n{others}  ROOT %it = {line}\n}}\n"
     program = parse(text)
