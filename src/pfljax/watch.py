@@ -148,7 +148,8 @@ class Watch:
         self.seen = {each: Seen(None, 0.0) for each in range(self.num_processes) if each != self.process}
         self.fault, self.hint = "", ""
         self.moved, self.has_left = 0, False
-        self.is_over = False
+        self.over = threading.Event()
+        self.threads: list[threading.Thread] = []
         self.line: socket.socket | None = None
         self.beating, self.ending = threading.Lock(), threading.Lock()
         self.on_abort = ctypes.CFUNCTYPE(None, ctypes.c_int)(self._aborted)
@@ -157,7 +158,8 @@ class Watch:
         """Begins to beat, and to judge. Call it in the main thread."""
         self.beat()
         for target in (self._talk, self._judge):
-            threading.Thread(target=target, name=f"pfljax{target.__name__}", daemon=True).start()
+            self.threads.append(threading.Thread(target=target, name=f"pfljax{target.__name__}", daemon=True))
+            self.threads[-1].start()
         if self.process:
             on_abort(self.on_abort)
             self.line = lifeline.tie(self.client, self.address, self.process)
@@ -188,7 +190,7 @@ class Watch:
     def tick(self, elapsed: float) -> str:
         """Moves the clock and returns what has to be said, if anything."""
         self.clock += min(elapsed, 2 * self.every)
-        if self.fault or self.is_over:
+        if self.fault or self.over.is_set():
             return self.fault
         missing = silent(self.seen, self.answered, self.clock, self.heartbeat)
         if not missing or (self.has_left and all(self._left(each) for each in missing)):
@@ -201,7 +203,7 @@ class Watch:
             self.beat()  # it may have said why
         except RuntimeError:
             return  # this process is at its end
-        if not (self.fault or self.is_over or self._left(process)):
+        if not (self.fault or self.over.is_set() or self._left(process)):
             self.fault = f"{named((process,), self.seen, self.num_processes)} died"
 
     def leave(self) -> None:
@@ -217,7 +219,9 @@ class Watch:
         if self.line is not None:
             lifeline.untie(self.line)
         jax.distributed.shutdown()
-        self.is_over = True
+        self.over.set()
+        for thread in self.threads:
+            thread.join()  # Python must not end while one of them is inside JAX: that would abort the process
         if self.process:
             on_abort(None)
 
@@ -227,7 +231,8 @@ class Watch:
 
     def _talk(self) -> None:
         while True:
-            time.sleep(self.every)
+            if self.over.wait(self.every):
+                return
             try:
                 self.beat()
             except RuntimeError:
@@ -238,7 +243,8 @@ class Watch:
     def _judge(self) -> None:
         before = time.monotonic()
         while True:
-            time.sleep(self.every / 2)
+            if self.over.wait(self.every / 2):
+                return
             now = time.monotonic()
             text = self.tick(now - before)
             before = now
