@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import jax
 
 import pfljax
-from pfljax import cache, processes
+from pfljax import cache, processes, watch
 from pfljax.errors import PflError, nearest
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _command(words, begin)
     except PflError as error:
-        return _complain(str(error))
+        return watch.give_up(str(error), _complain(str(error)))
     except KeyboardInterrupt:
         print("pfljax: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return watch.give_up("interrupted", INTERRUPTED)
     except SystemExit as stop:  # --help of a command
         return stop.code if isinstance(stop.code, int) else 0
 

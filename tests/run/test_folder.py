@@ -160,4 +160,4 @@ def test_git_revision(tmp_path, monkeypatch, is_checkout):
 
     answer = subprocess.CompletedProcess([], 0 if is_checkout else 128, "a" * 40 + "\n" if is_checkout else "", "")
     monkeypatch.setattr(folder.subprocess, "run", lambda *_, **__: answer)
-    assert folder._git_revision() == ("a" * 40 if is_checkout else None)
+    assert folder.git_revision() == ("a" * 40 if is_checkout else None)

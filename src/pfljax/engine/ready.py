@@ -60,7 +60,7 @@ def make_program(job: Job, width: int, why: str, max_rounds: int) -> Program:
 def _num_sent(program: Program, needed: int) -> int:
     """Rows of state between two devices: what a round needs and some more, at most a whole device's slots."""
     slots = capacity(program.job.num_lanes, program.mesh.size, program.width) * program.width
-    return min(_with_slack(needed) + 1, slots)
+    return min(needed + max(1, needed // 8), slots)
 
 
 def _num_kept(job: Job, max_rounds: int) -> int:

@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import jax
+
 import pfljax
-from pfljax import processes
+from pfljax import processes, watch
 from pfljax.checkpoints import Checkpoints
 from pfljax.checkpoints.keep import Interrupted
 from pfljax.checkpoints.lock import locked
 from pfljax.checkpoints.store import Store, first
+from pfljax.cluster import same_everywhere
 from pfljax.data import Population
 from pfljax.engine import Diverged
 from pfljax.errors import PflError
 from pfljax.evaluate import Evaluation
 from pfljax.run import figures
 from pfljax.run.compiling import compile_time
-from pfljax.run.config import RunConfig
-from pfljax.run.folder import Folder, Status, choose
+from pfljax.run.config import RunConfig, options
+from pfljax.run.folder import Folder, Status, choose, git_revision
 from pfljax.run.interrupts import interrupts
 from pfljax.run.job import EVALUATION, Evaluated, Event, Finished, Ready, Started, Trained, job
 from pfljax.run.progress import Display
@@ -55,6 +58,7 @@ def drive(config: RunConfig, display: Display, begin: float, before: Left | None
     A run that diverges or is interrupted returns with that status and keeps what was recorded.
     Raises PflError, with nothing written, for what cannot run.
     """
+    same_everywhere(_said(config))
     with ExitStack() as held, compile_time() as compiled:
         run = _Run(_path(config, before), config, begin, before, held)
         end = lambda status, message="", is_saved=False: run.end(status, compiled.seconds, message, is_saved)
@@ -78,6 +82,13 @@ def drive(config: RunConfig, display: Display, begin: float, before: Left | None
             _tried(partial(end, "failed", f"{type(error).__name__}: {error}"), error)
             raise
         return end("finished")
+
+
+def _said(config: RunConfig) -> dict[str, str]:
+    """What processes of one run have to have in common before they compute anything together."""
+    given = {"population": config.population.name, "algorithm": config.algorithm.name} | options(config)
+    code = {"pfljax": pfljax.__version__, "jax": jax.__version__, "git revision": git_revision()}
+    return {name: str(value) for name, value in (given | code).items()}
 
 
 def _path(config: RunConfig, before: Left | None) -> Path:
@@ -155,8 +166,10 @@ class _Run:
         self.population = population
         if self.before is not None:
             check_same_run(self.before, self.config, population.checksum())
+        same_everywhere({"the population's checksum": population.checksum()})
         first(partial(self._open_folder, population), "--out")
         self.is_open = True
+        watch.hint(how_to_resume(self.path))
 
     def _open_folder(self, population: Population) -> None:
         if self.before is None:

@@ -226,7 +226,7 @@ def _manifest(config: RunConfig, population: Population) -> dict[str, Any]:
         | {"python": python_version()},
         "devices": {"platform": devices[0].platform, "kind": devices[0].device_kind, "count": len(devices)},
         "cores": len(os.sched_getaffinity(0)),
-        "git_revision": _git_revision(),
+        "git_revision": git_revision(),
         "compile_seconds": None,
         "wall_seconds": None,
         "seconds": {},
@@ -237,7 +237,7 @@ def _added(before: dict[str, float], seconds: dict[str, float]) -> dict[str, flo
     return before | {phase: before.get(phase, 0.0) + each for phase, each in seconds.items()}
 
 
-def _git_revision() -> str | None:
+def git_revision() -> str | None:
     """The commit of the checkout that the run was started in, if it was."""
     try:
         found = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
