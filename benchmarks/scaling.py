@@ -4,7 +4,8 @@
     python benchmarks/scaling.py --axes million      one million clients, cohort 10,000
     python benchmarks/scaling.py --axes kept         100,000 clients that keep a head of 8,010 parameters each (FedPer),
                                                      on the devices and on the host
-    python benchmarks/scaling.py --axes weak         1 and 2 devices, 1 and 2 processes, the same work for each device
+    python benchmarks/scaling.py --axes weak         1 and 2 devices, 1 and 2 processes, the same work and one core
+                                                     for each device
     python benchmarks/scaling.py --axes tiny         16 clients a round of one step each, 16-8-10, 100 rounds a block
 
 Every case runs in a process of its own, so that its peak memory is its own. Prints and writes seconds a round
@@ -31,12 +32,12 @@ import pfljax as pfl
 from pfljax.data.memory import empty
 
 sys.path.append(str(Path(__file__).parents[1] / "scripts"))
-from launch_local import environment, free_port
+from launch_local import cores, environment, free_port, on_cores
 
 NUM_CLASSES, MEAN_ROWS, SIGMA = 10, 20, 1.0
 CASE = {
     "cohort": 200, "population": 10_000, "devices": None, "features": 60, "hidden": (), "examples": "auto",
-    "block": "auto", "sigma": SIGMA, "state": None, "processes": 1,
+    "block": "auto", "sigma": SIGMA, "state": None, "processes": 1, "cores": None,
 }  # fmt: skip
 KEPT = {"population": 100_000, "hidden": (800,)}
 TINY = {"cohort": 16, "population": 1_024, "features": 16, "hidden": (8,), "block": 100, "sigma": 0.0}
@@ -47,9 +48,9 @@ AXES = {
     "devices": [{"cohort": 400, "hidden": (200, 200), "devices": devices} for devices in (1, 2)],
     "model": [{"cohort": 100, "hidden": (size, size)} for size in (16, 64, 256, 1_024)],
     "weak": [
-        WEAK | {"cohort": 200, "devices": 1},
-        WEAK | {"cohort": 400, "devices": 2},
-        WEAK | {"cohort": 400, "devices": 1, "processes": 2},
+        WEAK | {"cohort": 200, "devices": 1, "cores": 1},
+        WEAK | {"cohort": 400, "devices": 2, "cores": 2},
+        WEAK | {"cohort": 400, "devices": 1, "processes": 2, "cores": 2},
     ],
     "million": [{"population": 1_000_000, "cohort": 10_000}],
     "kept": [KEPT | {"state": state} for state in ("device", "host")],
@@ -116,12 +117,18 @@ def in_a_process(case: dict) -> dict:
     port = free_port()
     for index in range(num):
         own = environment(index, num, port, case["devices"]) if num > 1 else {}
-        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | own))
+        with on_cores(cores(index, num) if case["cores"] is None else few(case["cores"] // num, index)):
+            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | own))
     said = [process.communicate()[0] for process in started]
     for process in started:
         if process.returncode:
             raise subprocess.CalledProcessError(process.returncode, command)
     return json.loads(said[0].splitlines()[-1])
+
+
+def few(num_cores: int, index: int) -> set[int]:
+    """The index-th so many cores."""
+    return set(sorted(os.sched_getaffinity(0))[index * num_cores : (index + 1) * num_cores])
 
 
 def size(axis: str, case: dict) -> float:

@@ -15,6 +15,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO
 
 LOOP = 0.05  # seconds between two looks at the processes
@@ -41,8 +43,23 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def share_of_cores(num_processes: int) -> int:
-    return max(1, len(os.sched_getaffinity(0)) // num_processes)
+def cores(process: int, num_processes: int) -> set[int]:
+    """The cores that a process gets for itself; without, all threads of all processes take turns on all of them."""
+    every = sorted(os.sched_getaffinity(0))
+    share = max(1, len(every) // num_processes)
+    begin = process * share % len(every)
+    return set(every[begin : begin + share])
+
+
+@contextmanager
+def on_cores(chosen: set[int]) -> Iterator[None]:
+    """Programs that are started meanwhile run on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, chosen)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def main(words: list[str]) -> int:
@@ -52,7 +69,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--patience", type=float, default=60.0, metavar="SECONDS")
     parser.add_argument("command", nargs="+", help="the program and its words, after --")
     options = parser.parse_args(words)
-    num_devices = options.devices or share_of_cores(options.processes)
+    num_devices = options.devices or len(cores(0, options.processes))
     port = free_port()
     processes, readers = [], []
 
@@ -67,7 +84,8 @@ def main(words: list[str]) -> int:
         pipes = {} if index == 0 else {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         added = environment(index, options.processes, port, num_devices)
         try:
-            each = subprocess.Popen(options.command, env=os.environ | added, start_new_session=True, **pipes)
+            with on_cores(cores(index, options.processes)):
+                each = subprocess.Popen(options.command, env=os.environ | added, start_new_session=True, **pipes)
         except OSError as error:
             parser.error(f"command: expected a program that can be started, got {options.command[0]}: {error}")
         processes.append(each)
