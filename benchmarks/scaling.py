@@ -2,8 +2,8 @@
 
     python benchmarks/scaling.py [--axes cohort population devices model] [--out DIR] [--repeats 3]
     python benchmarks/scaling.py --axes million      one million clients, cohort 10,000
-    python benchmarks/scaling.py --axes kept         100,000 clients that keep a head of 8,010 parameters each (FedPer),
-                                                     on the devices and on the host
+    python benchmarks/scaling.py --axes kept         100,000 clients that keep a head of 8,010 parameters each (FedPer)
+                                                     and 1,000,000 of 70, on the devices and on the host
     python benchmarks/scaling.py --axes weak         1 and 2 devices, 1 and 2 processes, the same work and one core
                                                      for each device
     python benchmarks/scaling.py --axes tiny         16 clients a round of one step each, 16-8-10, 100 rounds a block
@@ -39,7 +39,7 @@ CASE = {
     "cohort": 200, "population": 10_000, "devices": None, "features": 60, "hidden": (), "examples": "auto",
     "block": "auto", "sigma": SIGMA, "state": None, "processes": 1, "cores": None,
 }  # fmt: skip
-KEPT = {"population": 100_000, "hidden": (800,)}
+KEPT = ({"population": 100_000, "hidden": (800,)}, {"population": 1_000_000, "hidden": (6,)})
 TINY = {"cohort": 16, "population": 1_024, "features": 16, "hidden": (8,), "block": 100, "sigma": 0.0}
 WEAK = {"hidden": (200, 200), "sigma": 0.0}
 AXES = {
@@ -53,7 +53,7 @@ AXES = {
         WEAK | {"cohort": 400, "devices": 1, "processes": 2, "cores": 2},
     ],
     "million": [{"population": 1_000_000, "cohort": 10_000}],
-    "kept": [KEPT | {"state": state} for state in ("device", "host")],
+    "kept": [kept | {"state": state} for kept in KEPT for state in ("device", "host")],
     "tiny": [TINY | {"devices": devices} for devices in (1, 2)],
 }
 LARGE = ("million", "kept", "weak")
