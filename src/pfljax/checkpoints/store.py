@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pfljax import processes
+from pfljax import processes, watch
 from pfljax.checkpoints import arrays
 from pfljax.checkpoints.fingerprint import Fingerprint, check_same
 from pfljax.checkpoints.lock import locked
@@ -96,6 +96,8 @@ class Store:
         try:
             write()
         except Exception as error:
+            if watch.whose_fault(error):  # a process was lost, not the disk
+                raise
             about = "the last checkpoint" if round is None else f"the checkpoint after {round} rounds"
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:SHORT]
             raise PflError(
@@ -112,6 +114,8 @@ class Store:
             try:
                 about = self._manager.restore(done, args=ocp.args.Composite(**{ABOUT: ocp.args.JsonRestore()}))[ABOUT]
             except Exception as error:
+                if watch.whose_fault(error):
+                    raise
                 self._put_aside(done, error)
                 continue
             check_same(self.what, about["fingerprint"], self.fingerprint, "give the run's own, or name another folder")
