@@ -1,6 +1,7 @@
 """The folder of checkpoints: what stays, what is refused, what is damaged, who is in it."""
 
 import errno
+import gc
 import json
 import os
 import subprocess
@@ -132,6 +133,8 @@ def test_another_state_is_refused(tmp_path):
         assert "clients/kept/v 'float64[client, 2]', got 'float64[client, 3]'" in refusal(store.resume, other)
 
 
+# A restore that fails leaves orbax a coroutine that is closed after its event loop, now and then.
+@pytest.mark.filterwarnings("ignore:Exception ignored.*:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("part", ["about/metadata", "arrays/manifest.ocdbt", "arrays/_METADATA"])
 def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(tmp_path, part):
     saved(tmp_path, [1, 2])
@@ -143,6 +146,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_is_used(tmp_path, 
         store.save(snapshot(2))
         store.wait()
         assert store.rounds == [1, 2]
+    gc.collect()  # that coroutine, before another test is blamed for it
 
 
 def test_nothing_but_damage_is_not_a_new_run(tmp_path):
