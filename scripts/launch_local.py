@@ -81,17 +81,22 @@ def main(words: list[str]) -> int:
         signal.signal(number, forward)
     for index in range(options.processes):
         # In a session of its own: a terminal would send Ctrl-C to all by itself, and then each would get two.
-        pipes = {} if index == 0 else {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        # Process 0 keeps the terminal if there is one, where it draws progress. What goes into a pipe or a file goes
+        # through here: pieces of lines of several processes would mix.
+        has_terminal = [index == 0 and os.isatty(each.fileno()) for each in (sys.stdout, sys.stderr)]
+        out, err = (None if is_there else subprocess.PIPE for is_there in has_terminal)
         added = environment(index, options.processes, port, num_devices)
         try:
             with on_cores(cores(index, options.processes)):
-                each = subprocess.Popen(options.command, env=os.environ | added, start_new_session=True, **pipes)
+                each = subprocess.Popen(
+                    options.command, env=os.environ | added, start_new_session=True, stdout=out, stderr=err
+                )
         except OSError as error:
             parser.error(f"command: expected a program that can be started, got {options.command[0]}: {error}")
         processes.append(each)
         for source, target in ((each.stdout, sys.stdout), (each.stderr, sys.stderr)):
             if source is not None:
-                readers.append(threading.Thread(target=_copy, args=(f"[{index}] ".encode(), source, target.buffer)))
+                readers.append(threading.Thread(target=_copy, args=(_prefix(index), source, target.buffer)))
                 readers[-1].start()
     code = _wait(processes, options.patience)
     for reader in readers:
@@ -136,6 +141,10 @@ def _copy(prefix: bytes, source: IO[bytes], target: IO[bytes]) -> None:
     for line in source:
         target.write(prefix + line.rstrip(b"\n") + b"\n")
         target.flush()
+
+
+def _prefix(index: int) -> bytes:
+    return f"[{index}] ".encode() if index else b""
 
 
 def _count(word: str) -> int:
