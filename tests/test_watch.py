@@ -10,7 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from pfljax import watch
-from pfljax.watch import BEATS, FAULT, HINT, LEFT_SECONDS, Beat, Seen, Watch, described, silent
+from pfljax.beats import LEFT_SECONDS, Beat, Seen, described, silent
+from pfljax.watch import BEATS, FAULT, HINT, Watch
 from tests.support.processes import ROOT, launched, running
 
 HEARTBEAT = 5.0
@@ -107,6 +108,16 @@ def test_what_another_has_found_counts():
     assert own.tick(0.1) == text
 
 
+@pytest.mark.parametrize(("finder", "said"), [(-1, "process 1 of 2 died"), (0, ""), (1, "oops")])
+def test_a_line_that_breaks_is_a_death_unless_it_is_known_why(finder, said):
+    """Whoever has blamed one itself is not surprised when the others end."""
+    store = {FAULT: json.dumps([finder, "oops"])} if finder >= 0 else {}
+    own = fresh(2)
+    own.client = SimpleNamespace(key_value_set=lambda *_, **__: None, key_value_dir_get=lambda _: store)
+    own.died(1)
+    assert own.fault == said
+
+
 def test_the_clock_stands_still_while_this_process_is_stopped():
     own = fresh(process=1)
     assert own.tick(1000.0) == ""
@@ -169,6 +180,25 @@ def test_an_error_of_one_process_ends_all():
         assert "pfljax: process 1 of 3 (" in other.stderr
         assert "ended: PflError: oops: expected this; go on with:" in other.stderr
     assert "pfljax:" not in ended[1].stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_an_exit_of_one_process_ends_all(victim):
+    """With its own code there, and soon, though it lives until the others know."""
+    ended = launched(program(f"if me == {victim}: sys.exit(5)"), 2, timeout=60.0)
+    assert [each.returncode for each in ended] == [5 if each == victim else watch.LOST for each in range(2)], ended
+    said = ended[1 - victim].stderr
+    assert f"pfljax: process {victim} of 2 (" in said
+    assert "ended: SystemExit: 5; go on with: pfljax run --resume here" in said
+    assert "pfljax:" not in ended[victim].stderr
+
+
+@pytest.mark.slow
+def test_an_exit_of_all_processes_blames_nobody():
+    for each in launched(program(steps=8) + "\nsys.exit(5)", 2, timeout=60.0):
+        assert each.returncode == 5, each
+        assert "pfljax:" not in each.stderr
 
 
 @pytest.mark.slow

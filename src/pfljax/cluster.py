@@ -40,7 +40,8 @@ def use_processes(*, heartbeat: float = 30.0) -> int:
     Kubernetes, Cloud TPU.
 
     heartbeat: seconds after which a process that is not heard of counts as lost. All others then end with exit code 3
-    and a message that names it; they end within seconds if it died rather than hung.
+    and a message that names it; they end within seconds if it died rather than hung, or ended by an error or by
+    `sys.exit` with a code that is not 0.
 
     Raises PflError if nothing is detected, for variables that make no sense, or if JAX is already up.
     """

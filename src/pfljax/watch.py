@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import jax
 
 from pfljax import lifeline
+from pfljax.beats import Beat, Seen, described, named, silent
 from pfljax.errors import PflError
-from pfljax.lastwords import on_abort, say
+from pfljax.lastwords import note_exits, on_abort, say
 
 LOST = 3  # exit code of a process that ends because another is missing
 BEATS, FAULT, HINT = "pfljax/watch/beat/", "pfljax/watch/fault", "pfljax/watch/hint"
@@ -26,24 +27,6 @@ PREFIX = "pfljax/watch/"
 MOST_SECONDS = 1.0  # between two beats
 FEW_BEATS = 3  # that may be missed once a collective has failed
 GRACE_SECONDS = 1.0  # for a process to say itself what another has said already
-LEFT_SECONDS = 240.0  # that the others may go on for after one has ended; JAX ends them after 300
-
-
-class Beat(NamedTuple):
-    """What a process says about itself. moved: grows as long as it lives; every: seconds between beats."""
-
-    moved: int
-    host: str
-    pid: int
-    every: float
-    has_left: bool = False
-
-
-class Seen(NamedTuple):
-    """A process's last beat and when it moved; None if there was none yet."""
-
-    beat: Beat | None
-    at: float
 
 
 def cluster() -> Any:
@@ -56,38 +39,6 @@ def cluster() -> Any:
 
     state = distributed.global_state
     return state if state.client is not None and state.num_processes > 1 else None
-
-
-def silent(seen: Mapping[int, Seen], answered: float, now: float, patience: float) -> tuple[int, ...]:
-    """The processes that have not been heard of for longer than `patience`.
-
-    answered: when the store last did; if that is too long ago nothing is known but that process 0, where it lives,
-    is silent. A process that has left is not expected to be heard of, for LEFT_SECONDS.
-    """
-    if now - answered > patience:
-        return (0,)
-    allowed = {
-        process: LEFT_SECONDS if each.beat and each.beat.has_left else patience for process, each in seen.items()
-    }
-    return tuple(process for process, each in sorted(seen.items()) if answered - each.at > allowed[process])
-
-
-def named(processes: tuple[int, ...], seen: Mapping[int, Seen], num_processes: int) -> str:
-    """E.g. `process 1 of 3 (host, pid 17)`, with the words of all that are given."""
-
-    def name(process: int) -> str:
-        beat = seen[process].beat if process in seen else None
-        return f"process {process} of {num_processes}" + (f" ({beat.host}, pid {beat.pid})" if beat else "")
-
-    return " and ".join(map(name, processes))
-
-
-def described(processes: tuple[int, ...], seen: Mapping[int, Seen], num_processes: int, seconds: float) -> str:
-    """A sentence about processes that are silent."""
-    beats = [seen[each].beat for each in processes if each in seen]
-    if beats and all(beat is not None and beat.has_left for beat in beats):
-        return f"{named(processes, seen, num_processes)} ended, and this one still waits or works"
-    return f"{named(processes, seen, num_processes)} died or hangs, not heard of for {seconds:.0f} s"
 
 
 def whose_fault(error: BaseException) -> str | None:
@@ -146,7 +97,7 @@ class Watch:
         self.heartbeat, self.every = heartbeat, min(MOST_SECONDS, heartbeat / 10)
         self.clock = self.answered = 0.0
         self.seen = {each: Seen(None, 0.0) for each in range(self.num_processes) if each != self.process}
-        self.fault, self.hint = "", ""
+        self.fault, self.hint, self.has_spoken = "", "", False
         self.moved, self.has_left = 0, False
         self.over = threading.Event()
         self.threads: list[threading.Thread] = []
@@ -156,6 +107,7 @@ class Watch:
 
     def start(self) -> None:
         """Begins to beat, and to judge. Call it in the main thread."""
+        self.ended_by = note_exits()
         self.beat()
         for target in (self._talk, self._judge):
             self.threads.append(threading.Thread(target=target, name=f"pfljax{target.__name__}", daemon=True))
@@ -184,6 +136,7 @@ class Watch:
                 self.seen[process] = Seen(beat, self.clock)
         finder, text = _fault(heard)
         self.fault = self.fault if finder in (-1, self.process) else text
+        self.has_spoken = finder == self.process
         self.hint = heard.get(HINT, "")
         self.answered = self.clock
 
@@ -203,18 +156,19 @@ class Watch:
             self.beat()  # it may have said why
         except RuntimeError:
             return  # this process is at its end
-        if not (self.fault or self.over.is_set() or self._left(process)):
+        if not (self.fault or self.has_spoken or self.over.is_set() or self._left(process)):
             self.fault = f"{named((process,), self.seen, self.num_processes)} died"
 
     def leave(self) -> None:
         """The end of the program: waits for the others if it ended well, or tells them that it did not."""
-        error = getattr(sys, "last_value", None)  # what Python has just printed
-        if error is not None:
-            text = whose_fault(error)
+        error, code = self.ended_by()
+        self.has_left = not code or isinstance(error, SystemExit)
+        if error is not None and code:
+            text = whose_fault(error)  # takes a few beats: whoever exits too has come to its end meanwhile
             if text:
                 self._end(text)
-            give_up(f"{type(error).__name__}: {_line(error)}", 130 if isinstance(error, KeyboardInterrupt) else 1)
-        self.has_left = True
+            if not (self.has_left and all(each.has_left for each in self.seen.values())):
+                give_up(f"{type(error).__name__}: {_line(error)}", code)
         self.beat()
         if self.line is not None:
             lifeline.untie(self.line)
@@ -226,8 +180,7 @@ class Watch:
             on_abort(None)
 
     def _left(self, process: int) -> bool:
-        beat = self.seen[process].beat if process in self.seen else None
-        return beat is not None and beat.has_left
+        return process in self.seen and self.seen[process].has_left
 
     def _talk(self) -> None:
         while True:
