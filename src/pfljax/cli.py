@@ -118,6 +118,8 @@ def _run(words: list[str], begin: float) -> int:
     else:
         print(report.evaluation.summary())
     print(f"\n{report.verdict}")
+    for line in report.best:
+        print(line)
     print(f"Run folder: {report.path}")
     print(f"{report.wall_seconds:.1f} s in total, {report.compile_seconds:.1f} s of them compiling")
     return 0

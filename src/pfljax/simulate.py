@@ -7,10 +7,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, overload
 
-import numpy as np
-
 from pfljax import keys
 from pfljax.checkpoints import Checkpoints
+from pfljax.checkpoints.best import Better, better
 from pfljax.checkpoints.fingerprint import fingerprint
 from pfljax.checkpoints.keep import kept
 from pfljax.checkpoints.store import Store
@@ -18,12 +17,10 @@ from pfljax.data.population import Population
 from pfljax.engine.collect import Block
 from pfljax.engine.loop import rounds as run_rounds
 from pfljax.engine.loop import sweep
-from pfljax.engine.place import Placed
 from pfljax.engine.result import Diverged, Result
-from pfljax.engine.stream import Stream, examples_of
-from pfljax.errors import PflError, whole
-from pfljax.evaluate import curve, shared
+from pfljax.errors import PflError
 from pfljax.types import Algorithm
+from pfljax.validation import Validation
 
 DECIDING = ("cohort", "seed", "unseen", "params", "upload", "on_nonfinite", "reduction")  # what comes out, to rounding
 Figures = dict[int, dict[int, dict[str, float]]]  # {run: {round: figures}}
@@ -67,7 +64,7 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
     checkpoints: a `pfl.Checkpoints`: the run is saved there, and goes on from its last complete checkpoint, bit for bit
     on the same devices. `rounds` may have been raised; what differs otherwise is refused, field by field.
 
-    >>> import pfljax as pfl
+    >>> import numpy as np, pfljax as pfl
     >>> clients = {i: {"x": np.full((8, 2), i, np.float32), "y": np.arange(8) % 2} for i in range(4)}
     >>> people = pfl.data.Population.from_clients(clients, about=pfl.data.About(num_classes=2))
     >>> algorithm = pfl.algorithms.fedavg(pfl.models.mlp(people, [4]))
@@ -77,8 +74,7 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
     >>> len(pfl.simulate(algorithm, people, cohort=2, rounds=3, seeds=range(5)))
     5
     """
-    if eval_every is not None:
-        whole("eval_every", eval_every)
+    validation = Validation(population, eval_every)
     if "pause_every" in arguments:
         raise PflError("pause_every: expected eval_every in its place, or your own loop over pfljax.rounds")
     if seeds is None:
@@ -101,23 +97,18 @@ def simulate(algorithm, population, *, rounds, seeds=None, hyper=None, eval_ever
             blocks = sweep(
                 algorithm, population, rounds=rounds, seeds=seeds, hyper=hyper, pause_every=eval_every, **arguments
             )
-        results = _results(blocks, population, eval_every, figures)
+        results = _results(blocks, validation, figures)
     return results[0] if seeds is None else tuple(results)
 
 
-def _results(
-    blocks: Iterable[tuple[Block, ...]], population: Population, eval_every: int | None, figures: Figures
-) -> list[Result]:
+def _results(blocks: Iterable[tuple[Block, ...]], validation: Validation, figures: Figures) -> list[Result]:
     """The last block's results, with the validation figures of the rounds where they are due."""
-    made, examples = (), None
+    made = ()
     try:
         for made in blocks:
             for run, block in enumerate(made):
-                done = block.first_round + block.num_rounds
-                if eval_every is not None and block.num_rounds and done % eval_every == 0:
-                    result = block.result()
-                    examples = examples or examples_of(population, result.mesh, result.examples)
-                    figures[run][done - 1] = _validation(result, population, examples)
+                if found := validation.figures(block):
+                    figures[run][block.first_round + block.num_rounds - 1] = found
     except Diverged as error:
         error.result = _with(figures[0], error.result)
         raise
@@ -132,25 +123,17 @@ def _store(
     arguments: Mapping[str, Any],
 ) -> Store:
     """The open checkpoints of a run. Raises PflError if they are another run's, or `best` is no metric."""
-    better = "lower"
+    end: Better = "lower"
     if checkpoints.best is not None:
-        known = {name: metric.better for name, metric in algorithm.model.metrics}
         if eval_every is None:
             raise PflError("checkpoints.best: expected eval_every beside it, got none; validation figures come with it")
-        if checkpoints.best not in known:
-            raise PflError(f"checkpoints.best: expected one of {', '.join(known)}, got {checkpoints.best!r}")
-        better = known[checkpoints.best]
+        end = better(checkpoints.best, algorithm.model, "checkpoints.best")
     defaults = {name: given.default for name, given in inspect.signature(run_rounds).parameters.items()}
     what: dict[str, Any] = {name: arguments.get(name, defaults[name]) for name in DECIDING}
     what |= {"seed": keys.seeds(what["seed"]), "eval_every": eval_every}
-    return Store(checkpoints, fingerprint(algorithm, population, what), better=better)
+    return Store(checkpoints, fingerprint(algorithm, population, what), better=end)
 
 
 def _with(figures: Mapping[int, dict[str, float]], result: Result) -> Result:
     """The result with figures in its records. figures: {round: figures}"""
     return replace(result, records=tuple(each | figures.get(each["round"], {}) for each in result.records))
-
-
-def _validation(result: Result, population: Population, examples: Placed | Stream) -> dict[str, float]:
-    found = curve(shared(result), population, (0,), examples=examples).values["validation"]
-    return {f"validation_{metric}": float(np.nanmean(values[0, result.seen])) for metric, values in found.items()}

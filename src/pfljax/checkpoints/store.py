@@ -1,6 +1,5 @@
 """One run's checkpoints in their folder, written by orbax: complete or not there, and in the background."""
 
-import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import Any
 
 from pfljax import processes, watch
 from pfljax.checkpoints import arrays
+from pfljax.checkpoints.best import Best, Better
 from pfljax.checkpoints.fingerprint import Fingerprint, check_same
 from pfljax.checkpoints.lock import locked
 from pfljax.checkpoints.settings import Checkpoints
@@ -31,14 +31,18 @@ class Store:
     """
 
     def __init__(
-        self, settings: Checkpoints, fingerprint: Fingerprint, what: str = "checkpoints", better: str = "lower"
+        self,
+        settings: Checkpoints,
+        fingerprint: Fingerprint,
+        what: str = "checkpoints",
+        better: Better = "lower",
     ):
         import orbax.checkpoint as ocp
 
         self.settings, self.fingerprint, self.what = settings, fingerprint, what
         self.folder = Path(os.path.abspath(settings.folder))
         self.restored: Snapshot | None = None
-        self._best = _Best(settings.best, better)
+        self._best = Best(settings.best, better)
         with ExitStack() as held:
             first(lambda: self._hold(held), what)
             options = ocp.CheckpointManagerOptions(
@@ -164,25 +168,10 @@ class Store:
         self._manager.reload()
 
 
-class _Best:
-    """Which round has the best figure of a metric. done: rounds, that one included; 0 before there is one"""
-
-    def __init__(self, metric: str | None, better: str):
-        self._name, self._sign = f"validation_{metric}", 1 if better == "higher" else -1
-        self.done, self._figure = 0, -math.inf
-
-    def is_met(self, record: Mapping[str, Any]) -> bool:
-        figure = self._sign * record.get(self._name, math.nan)
-        if not figure > self._figure:  # nor is one that is not a number
-            return False
-        self.done, self._figure = record["round"] + 1, figure
-        return True
-
-
 class _Preserved:
     """The newest checkpoints, and the best: an orbax preservation policy."""
 
-    def __init__(self, num: int, best: _Best):
+    def __init__(self, num: int, best: Best):
         self._num, self._best = num, best
 
     def should_preserve(self, checkpoints, *, context) -> list[bool]:

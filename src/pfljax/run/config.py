@@ -95,6 +95,8 @@ class CheckpointConfig:
     """Seconds between saves, each at the end of a block; every phase is saved at its end too. 0 saves every block."""
     keep: int = 3
     """Checkpoints of a phase that stay, the newest ones."""
+    best: str | None = None
+    """The validation metric (of --eval-every) whose best checkpoint of each phase stays too; None keeps none."""
 
     def __post_init__(self):
         checks.strength(self, "checkpoint", "every")
@@ -114,6 +116,8 @@ class RunConfig:
     """Clients that train in a round."""
     unseen: float = 0.2
     """The share of clients that is never trained on."""
+    eval_every: int | None = None
+    """Rounds between looks at the shared model on seen clients' validation rows; None never looks."""
     seed: int = 0
     """Decides who is unseen, who is sampled, how models start and batches fall."""
     out: str | None = None
@@ -134,6 +138,22 @@ class RunConfig:
             raise PflError(f"--seed: expected a whole number below 2147483648, got {self.seed}; lower it")
         if not 0 <= self.unseen < 1:
             raise PflError(f"--unseen: expected a share in [0, 1), got {self.unseen}; try 0.2")
+        self._check_validation()
+
+    def _check_validation(self) -> None:
+        if self.eval_every is None:
+            if self.checkpoint.best is not None:
+                raise PflError(
+                    f"--checkpoint.best: expected --eval-every beside it, got {self.checkpoint.best!r} alone; add it"
+                )
+            return
+        checks.whole(self, "", 1, "eval_every")
+        shortest = min(filter(None, (self.warmup_rounds, self.rounds)))
+        if self.eval_every > shortest:
+            raise PflError(
+                f"--eval-every: expected at most {shortest}, the rounds of the shortest phase, got {self.eval_every}; "
+                "lower it"
+            )
 
 
 def plain(config: Any) -> Any:

@@ -12,6 +12,7 @@ import jax
 import pfljax
 from pfljax import processes, watch
 from pfljax.checkpoints import Checkpoints
+from pfljax.checkpoints.best import Best, Better
 from pfljax.checkpoints.keep import Interrupted
 from pfljax.checkpoints.lock import locked
 from pfljax.checkpoints.store import Store, first
@@ -25,9 +26,9 @@ from pfljax.run.compiling import compile_time
 from pfljax.run.config import RunConfig, options
 from pfljax.run.folder import Folder, Status, choose, git_revision
 from pfljax.run.interrupts import interrupts
-from pfljax.run.job import EVALUATION, Evaluated, Event, Finished, Ready, Started, Trained, job
+from pfljax.run.job import EVALUATION, Evaluated, Event, Finished, Ready, Started, Trained, job, judged
 from pfljax.run.progress import Display
-from pfljax.run.report import verdict
+from pfljax.run.report import best_lines, verdict
 from pfljax.run.resume import CHECKPOINTS, WHAT, Left, check_same_run, fingerprint, has_checkpoints, how_to_resume
 
 
@@ -35,6 +36,7 @@ from pfljax.run.resume import CHECKPOINTS, WHAT, Left, check_same_run, fingerpri
 class Report:
     """How a run ended. evaluation and verdict are there if it finished.
 
+    best: which round of each phase was best on validation rows, a line each, if any was looked at
     is_saved: it was asked to stop, and did so with nothing lost; can_resume: there is something to go on from
     """
 
@@ -45,6 +47,7 @@ class Report:
     wall_seconds: float
     evaluation: Evaluation | None = None
     verdict: str = ""
+    best: tuple[str, ...] = ()
     message: str = ""
     is_saved: bool = False
     can_resume: bool = False
@@ -132,6 +135,7 @@ class _Run:
         self.folder: Folder | None = None  # of the first process
         self.is_open = False
         self.population: Population | None = None
+        self.judged: tuple[str, Better] | None = None  # the validation metric, and which end of it is good
         self.records: list[dict] = []
         self.is_behind = False  # rounds.jsonl, which has not got the restored records yet
         self.phase, self.since = "", begin
@@ -145,7 +149,9 @@ class _Run:
         about = fingerprint(self.config, pfljax.__version__, population.checksum()) | {"phase": phase}
         settings = self.config.checkpoint
         folder = self.path / CHECKPOINTS / phase
-        return Store(Checkpoints(folder, settings.every, settings.keep), about, WHAT if self.before else "--out")
+        kept = Checkpoints(folder, settings.every, settings.keep, settings.best)
+        end = self.judged[1] if self.judged else "lower"
+        return Store(kept, about, WHAT if self.before else "--out", end)
 
     def take(self, event: Event) -> None:
         """Writes down what an event brings."""
@@ -163,7 +169,7 @@ class _Run:
             first(partial(_recorded, self.path, partial(self._write_evaluation, event)), "summary.json")
 
     def _open(self, population: Population) -> None:
-        self.population = population
+        self.population, self.judged = population, judged(self.config, population)
         if self.before is not None:
             check_same_run(self.before, self.config, population.checksum())
         same_everywhere({"the population's checksum": population.checksum()})
@@ -201,6 +207,24 @@ class _Run:
             self.seconds[self.phase] = now - self.since
         self.since = now
 
+    def _best(self) -> dict[str, dict]:
+        """{phase: its best round}, for the manifest."""
+        if self.judged is None:
+            return {}
+        found = {}
+        for phase in dict.fromkeys(record["phase"] for record in self.records):
+            best = Best(*self.judged, (record for record in self.records if record["phase"] == phase))
+            if best.done:
+                at = Path(CHECKPOINTS, phase, str(best.done))
+                is_kept = self.config.checkpoint.best is not None and (self.path / at).is_dir()
+                found[phase] = {
+                    "metric": best.metric,
+                    "rounds": best.done,
+                    "figure": best.figure,
+                    "checkpoint": at.as_posix() if is_kept else None,
+                }
+        return found
+
     def end(self, status: Status, compile_seconds: float, message: str = "", is_saved: bool = False) -> Report:
         """Closes the folder, if there is one."""
         self._end_phase()
@@ -215,10 +239,12 @@ class _Run:
                 wall_seconds=wall_seconds,
                 seconds=self.seconds,
                 how=self.how,
+                best=self._best(),
                 message=message or None,
             )
             if self.records:
-                self.folder.add_figure("learning_curve", figures.learning_curve(self.records))
+                metric = self.judged[0] if self.judged else None
+                self.folder.add_figure("learning_curve", figures.learning_curve(self.records, metric))
         return Report(
             status=status,
             path=self.path if self.is_open else None,
@@ -227,6 +253,7 @@ class _Run:
             wall_seconds=wall_seconds,
             evaluation=self.evaluation,
             verdict=self.verdict,
+            best=best_lines(self._best()),
             message=message,
             is_saved=is_saved,
             can_resume=self.is_open and has_checkpoints(self.path),

@@ -22,37 +22,57 @@ LABELS = {
 SMOOTH = 9  # rounds in a running mean
 
 
-def learning_curve(records: Sequence[Mapping]) -> bytes:
-    """Loss per round: the warm start on the left, what was trained from it on the right."""
-    losses: dict[str, list[float]] = {}
+def learning_curve(records: Sequence[Mapping], metric: str | None = None) -> bytes:
+    """Loss per round: the warm start on the left, what was trained from it on the right.
+
+    metric: whose validation figures stand below, if rounds were looked at
+    """
+    phases: dict[str, list[Mapping]] = {}
     for record in records:
-        losses.setdefault(record["phase"], []).append(record.get("loss", float("nan")))
-    warm = {phase: values for phase, values in losses.items() if phase == WARMUP}
-    after = {phase: values for phase, values in losses.items() if phase != WARMUP}
+        phases.setdefault(record["phase"], []).append(record)
+    warm = {phase: made for phase, made in phases.items() if phase == WARMUP}
+    after = {phase: made for phase, made in phases.items() if phase != WARMUP}
     panels = [panel for panel in (warm, after) if panel]
-    figure = Figure(figsize=(4.8 * len(panels) + 0.8, 4.0), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(1, len(panels), sharey=True)).tolist()
+    num_rows = 1 if metric is None else 2
+    figure = Figure(figsize=(4.8 * len(panels) + 0.8, 4.0 * num_rows), layout="constrained")
+    axes = figure.subplots(num_rows, len(panels), sharex="col", sharey="row", squeeze=False)
     num_warm = len(warm.get(WARMUP, ()))
-    for axis, panel in zip(axes, panels, strict=True):
+    for column, panel in zip(axes.T, panels, strict=True):
         colours = (BLUE, VERMILION) if panel is after else (GREEN,)
-        for (phase, values), colour in zip(panel.items(), colours, strict=False):
-            first = num_warm if panel is after else 0
-            rounds = first + np.arange(1, len(values) + 1)
-            is_short = len(values) < 2 * SMOOTH
-            axis.plot(
-                rounds, values, color=colour, lw=1, alpha=1 if is_short else 0.3, marker="o" if is_short else "", ms=3,
-                label=LABELS.get(phase, phase) if is_short else None,
-            )  # fmt: skip
-            if not is_short:
-                axis.plot(rounds, _smooth(values), color=colour, lw=2, label=LABELS.get(phase, phase))
-        axis.set_xlabel("round")
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axis.legend(frameon=False, loc="upper right")
-        _clean(axis)
-    axes[0].set_ylabel("training loss, mean over the cohort")
-    has_smooth = any(len(values) >= 2 * SMOOTH for values in losses.values())
+        first = num_warm if panel is after else 0
+        for (phase, made), colour in zip(panel.items(), colours, strict=False):
+            _losses(column[0], LABELS.get(phase, phase), made, first, colour)
+            if metric is not None:
+                _validation(column[1], made, metric, first, colour)
+        column[0].legend(frameon=False, loc="upper right")
+        column[-1].set_xlabel("round")
+        for axis in column:
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+            _clean(axis)
+    axes[0, 0].set_ylabel("training loss, mean over the cohort")
+    if metric is not None:
+        axes[1, 0].set_ylabel(f"validation {metric} of the shared model")
+    has_smooth = any(len(made) >= 2 * SMOOTH for made in phases.values())
     figure.suptitle("Training loss per round" + (f"; bold: mean of {SMOOTH} rounds" if has_smooth else ""))
     return _png(figure)
+
+
+def _losses(axis, label: str, records: Sequence[Mapping], first: int, colour: str) -> None:
+    values = [record.get("loss", float("nan")) for record in records]
+    rounds = first + np.arange(1, len(values) + 1)
+    is_short = len(values) < 2 * SMOOTH
+    axis.plot(
+        rounds, values, color=colour, lw=1, alpha=1 if is_short else 0.3, marker="o" if is_short else "", ms=3,
+        label=label if is_short else None,
+    )  # fmt: skip
+    if not is_short:
+        axis.plot(rounds, _smooth(values), color=colour, lw=2, label=label)
+
+
+def _validation(axis, records: Sequence[Mapping], metric: str, first: int, colour: str) -> None:
+    name = f"validation_{metric}"
+    found = [(first + record["round"] + 1, record[name]) for record in records if name in record]
+    axis.plot([round for round, _ in found], [figure for _, figure in found], color=colour, lw=1.5, marker="o", ms=4)
 
 
 def gain(evaluation: Evaluation, personal: str) -> bytes:

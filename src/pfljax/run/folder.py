@@ -139,9 +139,13 @@ class Folder:
         wall_seconds: float,
         seconds: dict[str, float] | None = None,
         how: dict[str, str] | None = None,
+        best: dict[str, dict] | None = None,
         message: str | None = None,
     ) -> None:
-        """Writes down how the run ended, and how its phases were executed; times add to those before it was resumed."""
+        """Writes down how the run ended, and how its phases were executed; times add to those before it was resumed.
+
+        best: {phase: its best round on validation rows}
+        """
         before = self.manifest
         self.manifest = before | {
             "status": status,
@@ -150,6 +154,7 @@ class Folder:
             "wall_seconds": (before["wall_seconds"] or 0.0) + wall_seconds,
             "seconds": _added(before["seconds"], seconds or {}),
             "how": before.get("how", {}) | (how or {}),
+            "best": best or {},
         }
         self._write_manifest()
 

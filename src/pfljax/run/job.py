@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from pfljax import keys
+from pfljax.checkpoints.best import Better, better
 from pfljax.checkpoints.keep import kept
 from pfljax.checkpoints.store import Store
 from pfljax.data import Population
@@ -18,6 +19,7 @@ from pfljax.evaluate import Curve, Entry, Evaluation, alone, constant, curve, do
 from pfljax.run.config import RunConfig
 from pfljax.run.methods import FinetuneConfig
 from pfljax.types import Algorithm, Vars
+from pfljax.validation import Validation
 
 WARMUP, FEDAVG, EVALUATION = "warmup", "fedavg", "evaluation"
 CONSTANT, ALONE, SHARED, FINETUNED, DONOR = (
@@ -42,7 +44,8 @@ class Started:
 
 @dataclass(frozen=True)
 class Trained:
-    """Some rounds of a phase have been executed. records: one dict a round, for rounds.jsonl; how: width, and why.
+    """Some rounds of a phase have been executed. records: one dict a round, for rounds.jsonl, with validation figures
+    where they were due; how: width, and why.
 
     is_restored: they are the first ones of their phase, of a run that this one goes on from
     """
@@ -72,6 +75,7 @@ Event = Ready | Started | Trained | Evaluated | Finished
 
 
 Opened = Callable[[str, Population], Store]  # a phase's checkpoints
+Figures = dict[int, dict[str, float]]  # {round: {validation_<metric>: figure}}
 
 
 def job(
@@ -88,17 +92,21 @@ def job(
     first, second = phase_seeds(config.seed)
     for algorithm in filter(None, (fedavg, personal)):
         _rounds(algorithm, population, config, config.rounds, second)  # checks its arguments, runs nothing yet
+    judged(config, population)
     yield Ready(population)
 
     def train(phase: str, algorithm: Algorithm, num_rounds: int, seed: keys.Seeds, start: Vars | None):
         yield Started(phase, num_rounds)
+        figures: Figures = {}
+        validation = Validation(population, config.eval_every, "--eval-every")
         if opened is None:
             blocks = _rounds(algorithm, population, config, num_rounds, seed, start)
-            result = yield from _recorded(phase, blocks)
+            result = yield from _recorded(phase, blocks, validation, figures)
         else:
             with opened(phase, population) as store:
                 blocks = _rounds(algorithm, population, config, num_rounds, seed, start, store.resume)
-                result = yield from _recorded(phase, kept(blocks, store, num_rounds, asked), store)
+                saved = kept(blocks, store, num_rounds, asked, figures)
+                result = yield from _recorded(phase, saved, validation, figures, store)
         return result
 
     start = None
@@ -119,6 +127,18 @@ def algorithms(config: RunConfig, population: Population) -> tuple[Algorithm, Al
     model = config.population.model(population)
     is_fedavg = isinstance(config.algorithm, FinetuneConfig)
     return FinetuneConfig().build(model, config), None if is_fedavg else config.algorithm.build(model, config)
+
+
+def judged(config: RunConfig, population: Population) -> tuple[str, Better] | None:
+    """(the validation metric that says which round is best, which end of it is good); None if nothing is looked at.
+
+    Raises PflError if `--checkpoint.best` is no metric of the model.
+    """
+    if config.eval_every is None:
+        return None
+    model = config.population.model(population)
+    metric = config.checkpoint.best or model.metrics[0][0]
+    return metric, better(metric, model, "--checkpoint.best")
 
 
 def phase_seeds(seed: int) -> tuple[keys.Seeds, keys.Seeds]:
@@ -144,6 +164,7 @@ def _rounds(
         seed=seed,
         unseen=config.unseen,
         params=start,
+        pause_every=config.eval_every,
         resume=resume,
         **how(config),
     )
@@ -162,15 +183,22 @@ def how(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _recorded(phase: str, blocks: Iterator[Block], store: Store | None = None) -> Generator[Event, None, Result]:
-    """Yields the records of every block, those that it goes on from first; returns the last block's result."""
-    named = lambda records: tuple({"phase": phase} | record for record in records)
+def _recorded(
+    phase: str, blocks: Iterator[Block], validation: Validation, figures: Figures, store: Store | None = None
+) -> Generator[Event, None, Result]:
+    """Yields the records of every block, those that it goes on from first; returns the last block's result.
+
+    figures: {round: validation figures}, filled here before a block is saved
+    """
+    named = lambda records: tuple({"phase": phase} | each | figures.get(each["round"], {}) for each in records)
     block = None
     for block in blocks:
         how = f"width {block.width}: {block.why}"
         if store is not None and store.restored is not None and block.first_round == store.restored.round:
             yield Trained(phase, named(store.restored.records), how, is_restored=True)
         if block.num_rounds:
+            if found := validation.figures(block):
+                figures[block.first_round + block.num_rounds - 1] = found
             yield Trained(phase, named(block.records), how)
     assert block is not None
     return block.result()

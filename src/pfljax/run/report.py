@@ -1,5 +1,7 @@
 """What an evaluation says, in words and as a table."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from rich.table import Table
 
@@ -43,6 +45,19 @@ def sign_flip_chance(gain: np.ndarray, num_flips: int = 10_000) -> float:
     # The flip that was observed counts too, so that the answer is never 0.
     num_as_far = 1 + int(np.sum(np.abs(signs @ gain) >= np.abs(gain.sum()) - 1e-9))
     return num_as_far / (num_flips + 1)
+
+
+def best_lines(best: Mapping[str, Mapping]) -> tuple[str, ...]:
+    """What the manifest says of each phase's best round, in words.
+
+    >>> best_lines({"fedavg": {"metric": "loss", "rounds": 20, "figure": 0.5, "checkpoint": "checkpoints/fedavg/20"}})
+    ('best validation loss of fedavg: 0.500 after 20 rounds, kept in checkpoints/fedavg/20',)
+    """
+    return tuple(
+        f"best validation {each['metric']} of {phase}: {each['figure']:.3f} after {each['rounds']} "
+        f"round{'s' if each['rounds'] > 1 else ''}" + (f", kept in {each['checkpoint']}" if each["checkpoint"] else "")
+        for phase, each in best.items()
+    )
 
 
 def gains(evaluation: Evaluation, name: str, against: str) -> np.ndarray:
