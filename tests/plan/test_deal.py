@@ -105,3 +105,45 @@ def test_ties_fall_the_same_way_every_time():
         [[4, 5]],
     ]
     assert str(first) == str(again)
+
+
+@STEADY
+@given(
+    clients=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 7)), min_size=1, max_size=60),
+    num_devices=st.integers(2, 8),
+    width=st.integers(1, 5),
+)
+def test_as_many_as_can_are_at_home_and_no_place_costs_more(clients, num_devices, width):
+    cost, home = np.array(clients).T
+    home = home % num_devices
+    before = deal_module.deal(cost, num_devices, width, len(cost))
+    after = deal_module.at_home(before, cost, home, num_devices)
+    assert sorted(after.order) == list(range(len(cost)))
+    for one, other in zip(before[1:], after[1:], strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(cost[before.order], cost[after.order])
+    possible = 0
+    for each in set(cost.tolist()):
+        for device in range(num_devices):
+            places = np.sum((cost[before.order] == each) & (before.device == device))
+            possible += min(places, np.sum((cost == each) & (home == device)))
+    assert np.sum(home[after.order] == after.device) == possible
+
+
+def test_those_without_a_place_at_home_go_to_others_in_turn():
+    """Twelve clients of device 0 and four devices: three stay, and each of the others gets three."""
+    cost, home = np.ones(12, int), np.zeros(12, int)
+    dealt = deal_module.at_home(deal_module.deal(cost, 4, 1, 12), cost, home, 4)
+    np.testing.assert_array_equal(np.bincount(dealt.device[np.argsort(dealt.order)]), [3, 3, 3, 3])
+    # Of two devices with more than their share, each sends one client to each of the two that have none.
+    home = np.repeat([0, 1], 6)
+    dealt = deal_module.at_home(deal_module.deal(cost, 4, 1, 12), cost, home, 4)
+    pairs = np.zeros((4, 4), int)
+    np.add.at(pairs, (home[dealt.order], dealt.device), 1)
+    assert pairs[0, 0] == pairs[1, 1] == 3
+    assert pairs[:2, 2:].min() >= 1
+    assert pairs[:2, 2:].max() <= 2
+
+
+def test_ranks_by_hand():
+    np.testing.assert_array_equal(deal_module.rank(np.array([3, 1, 3, 3, 1])), [0, 0, 1, 2, 1])

@@ -46,7 +46,8 @@ def make_mesh(num_devices: int | None = None) -> Mesh:
 
     Raises PflError if there are fewer, or if a process would be left without one.
     """
-    devices = jax.devices()
+    # Those of a process side by side, for it keeps on its host what belongs to them.
+    devices = sorted(jax.devices(), key=lambda device: device.process_index)
     num_devices = len(devices) if num_devices is None else num_devices
     if not 1 <= num_devices <= len(devices):
         raise PflError(
@@ -93,16 +94,26 @@ def own_devices(mesh: Mesh) -> list[int]:
 
 
 def put_own(tree: Tree, mesh: Mesh) -> Tree:
-    """Arrays [own device, ...] as parts of [device, ...], each on its device. Others bring the rest."""
-    sharding, place = by_client(mesh), {device: index for index, device in enumerate(own_devices(mesh))}
+    """Arrays [own device * row, ...] as parts of [device * row, ...], each on its device. Others bring the rest."""
+    sharding, own = by_client(mesh), own_devices(mesh)
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
 
     def one(leaf):
-        part = lambda index: leaf[place[index[0].start]][None]
-        return jax.make_array_from_callback((mesh.size, *leaf.shape[1:]), sharding, part)
+        num_rows = len(leaf) // len(own)
+        begin = lambda index: own.index((index[0].start or 0) // num_rows) * num_rows
+        part = lambda index: leaf[begin(index) : begin(index) + num_rows]
+        return jax.make_array_from_callback((mesh.size * num_rows, *leaf.shape[1:]), sharding, part)
 
     return jax.tree.map(one, tree)
+
+
+def own_rows(leaf: jax.Array, mesh: Mesh) -> np.ndarray:
+    """[own device * row, ...]: this process's part of an array [device * row, ...]."""
+    if leaf.is_fully_addressable:
+        return np.asarray(leaf)
+    parts = {shard.device: shard.data for shard in leaf.addressable_shards}
+    return np.concatenate([np.asarray(parts[mesh.devices.flat[index]]) for index in own_devices(mesh)])
 
 
 def on_host(tree: Tree) -> Tree:

@@ -1,8 +1,9 @@
-"""Moves the kept state of a cohort's clients to the devices that train them and back, and what the server is to see
-of each client to every device. Nothing else travels.
+"""Gives the clients of a cohort their kept state and takes it back, on the devices that train them, and shows the
+server what it is to see of each client, on every device.
 
-State is [client, ...], client c on device c // (clients per device). Outside the client loop, once a round, every row
-travels once each way: all devices send each other as many as the busiest two of them need.
+State is [client, ...], client c on device c // (clients per device), where the plan puts as many as it can. The rows
+of the others travel once each way, once a round, outside the client loop: in every hop a device sends each of its
+peers as many as the busiest two of all need.
 """
 
 import jax
@@ -11,36 +12,62 @@ from jax import lax
 
 from pfljax.engine.devices import AXIS
 from pfljax.engine.joined import joined
-from pfljax.engine.route import Route
+from pfljax.engine.route import Grid, Route, peers
 from pfljax.types import Array, Tree
 
 
-def fetch(state: Tree, way: Route, num_slots: int, num_devices: int) -> Tree:
+def fetch(state: Tree, way: Route, grid: Grid) -> Tree:
     """The state of this device's clients. state: [client here, ...] -> [slot, ...]."""
-    if num_devices == 1 or not jax.tree.leaves(state):
-        return jax.tree.map(lambda leaf: leaf[way.owned], state)
-    owned, wanted = (index.reshape(num_devices, -1) for index in way)
-    sent = _travel(jax.tree.map(lambda leaf: leaf.at[owned].get(mode="clip"), state))
-    empty = lambda leaf: jnp.zeros((num_slots, *leaf.shape[2:]), leaf.dtype)
-    return jax.tree.map(lambda leaf: empty(leaf).at[wanted].set(leaf, mode="drop"), sent)
+    if not jax.tree.leaves(state):
+        return state
+    mine = _taken(state, way.home)
+    if not grid:
+        return mine
+    moving = state
+    for hop, sent in enumerate(way.sent):
+        moving = _travel(_taken(moving, sent), grid, hop)
+    return jax.tree.map(lambda leaf, new: leaf.at[way.wanted].set(new, mode="drop"), mine, moving)
 
 
-def store(state: Tree, way: Route, mask: jax.Array, new: Tree, num_devices: int) -> Tree:
+def store(state: Tree, way: Route, mask: jax.Array, new: Tree, grid: Grid) -> Tree:
     """`state` with the rows of slots where `mask` holds replaced by `new`: [slot, ...]."""
     if not jax.tree.leaves(state):
         return state
-    owned = way.owned
-    if num_devices > 1:
-        owned, wanted = (index.reshape(num_devices, -1) for index in way)
-        mask = mask.at[wanted].get(mode="fill", fill_value=False)
-        new, mask = _travel((jax.tree.map(lambda leaf: leaf.at[wanted].get(mode="clip"), new), mask))
-    write = lambda leaf, value: leaf.at[jnp.where(mask, owned, leaf.shape[0])].set(value, mode="drop")
-    return jax.tree.map(write, state, new)
+    state = _written(state, way.home, mask, new)
+    if not grid:
+        return state
+    moving = _taken(new, way.wanted), mask.at[way.wanted].get(mode="fill", fill_value=False)
+    for hop, sent in reversed(list(enumerate(way.sent))):
+        moving = _travel(moving, grid, hop)
+        if hop:  # to where it lay when the hop before had brought it
+            moving = _laid(moving, sent, way.sent[hop - 1].size)
+    new, mask = moving
+    return _written(state, way.sent[0], mask, new)
 
 
-def _travel(parts: Tree) -> Tree:
-    """What stands at d goes to device d, and what comes from device d stands there. parts: [device, row, ...]"""
-    return joined(lambda flat: lax.all_to_all(flat, AXIS, 0, 0), parts, 2)
+def _taken(tree: Tree, index: jax.Array) -> Tree:
+    """Rows; any, where the index is past the end."""
+    return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip"), tree)
+
+
+def _laid(tree: Tree, index: jax.Array, num: int) -> Tree:
+    """Rows at their places among `num`."""
+    empty = lambda leaf: jnp.zeros((num, *leaf.shape[1:]), leaf.dtype)
+    return jax.tree.map(lambda leaf: empty(leaf).at[index].set(leaf, mode="drop"), tree)
+
+
+def _written(tree: Tree, index: jax.Array, mask: jax.Array, new: Tree) -> Tree:
+    """Rows replaced where `mask` holds and the index is not past the end."""
+    write = lambda leaf, value: leaf.at[jnp.where(mask, index, leaf.shape[0])].set(value, mode="drop")
+    return jax.tree.map(write, tree, new)
+
+
+def _travel(parts: Tree, grid: Grid, hop: int) -> Tree:
+    """What stands at p goes to peer p, and what comes from peer p stands there. parts: [peer * row, ...]"""
+    groups, size = peers(grid, hop), grid[-1 - hop]
+    apart = jax.tree.map(lambda leaf: leaf.reshape(size, -1, *leaf.shape[1:]), parts)
+    swap = lambda flat: lax.all_to_all(flat, AXIS, 0, 0, axis_index_groups=groups)
+    return jax.tree.map(lambda leaf, like: leaf.reshape(like.shape), joined(swap, apart, 2), parts)
 
 
 def individuals(each: Tree, slots, counted: Array, num_runs: int, cohort: int, num_devices: int):

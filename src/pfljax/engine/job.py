@@ -16,10 +16,11 @@ from pfljax.data.memory import ALIGNMENT
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.devices import make_mesh, put, replicated
-from pfljax.engine.keep import State, num_bytes
+from pfljax.engine.keep import State, at_home, num_bytes
 from pfljax.engine.memory import free_bytes, said
 from pfljax.engine.place import max_count, narrowed
 from pfljax.engine.round import OnNonfinite, Spec
+from pfljax.engine.route import Grid, grid
 from pfljax.engine.runs import stack
 from pfljax.engine.start import client_shapes, fresh_clients, initial_server
 from pfljax.engine.stream import Examples
@@ -75,7 +76,8 @@ class Job:
 
     def planner(self, width: int) -> Planner:
         samplers = tuple(Sampler(np.flatnonzero(run.census.seen), self.cohort, run.seeds.sampling) for run in self.runs)
-        return Planner(samplers, self.steps, self.cost, self.mesh.size, width)
+        num_kept = self.num_kept_here if self.keeps else 0
+        return Planner(samplers, self.steps, self.cost, self.mesh.size, width, num_kept)
 
     def spec(self, width: int) -> Spec:
         of = self.algorithm
@@ -85,6 +87,7 @@ class Job:
             passes=of.passes,
             upload=self.upload,
             num_devices=self.mesh.size,
+            grid=self.grid,
             width=width,
             num_runs=len(self.runs),
             cohort=self.cohort,
@@ -121,6 +124,20 @@ class Job:
     def num_kept(self) -> int:
         """Clients whose state is kept, over all runs."""
         return self.population.num_clients * len(self.runs)
+
+    @property
+    def num_kept_here(self) -> int:
+        """Clients whose state is kept on one device, or on the host for it: the first ones on the first device."""
+        return -(-self.num_kept // self.mesh.size)
+
+    @cached_property
+    def keeps(self) -> bool:
+        """Whether clients keep anything."""
+        return bool(jax.tree.leaves(self.shapes(1).clients))
+
+    @cached_property
+    def grid(self) -> Grid:
+        return grid(self.mesh.size)
 
     def keys(self) -> jax.Array:
         """[run]: the roots of what clients draw."""
@@ -216,11 +233,8 @@ def _at_home(job: Job, state: State | Literal["auto"]) -> State:
         return "device"
     if state == "auto":
         state = "device" if num_bytes(kept) // job.mesh.size <= SHARE * free_bytes(job.mesh, job.memory) else "host"
-    if state == "host" and (num := jax.process_count()) > 1:
-        raise PflError(
-            f"state: expected it to be kept on the devices of {num} processes, got {said(num_bytes(kept))} for the "
-            "host; use more devices, which each hold a part of it, a smaller model or fewer clients"
-        )
+    if state == "host" and jax.process_count() > 1:
+        at_home(job.mesh)  # refuses where the hosts have no place for it
     return state
 
 

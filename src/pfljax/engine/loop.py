@@ -248,11 +248,10 @@ def _result(
     if carry.halted.is_deleted():
         raise PflError("result: expected to be asked before the next block ran; its buffers are gone")
     about, num_clients = job.runs[run], job.population.num_clients
-    if len(job.runs) == 1 and kept is None:
-        clients = carry.clients.copied()
-    else:
+    clients = carry.clients.copied() if kept is None else kept.copied()
+    if len(job.runs) > 1:
         own = lambda leaf: np.array(leaf[run * num_clients : (run + 1) * num_clients])
-        clients = jax.tree.map(own, on_host(carry.clients if kept is None else kept.clients))
+        clients = jax.tree.map(own, on_host(clients))
     return Result(
         algorithm=job.algorithm._replace(hyper=about.hyper),
         server=copied(pick(carry.servers, run), replicated(job.mesh)),

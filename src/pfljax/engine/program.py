@@ -16,7 +16,7 @@ from pfljax.data.shard import Rows, Shard
 from pfljax.engine.block import Carry, run_block
 from pfljax.engine.devices import by_client, put, replicated
 from pfljax.engine.job import Job
-from pfljax.engine.keep import lent_places, owners_of
+from pfljax.engine.keep import lent_places, most_lent, owners_of
 from pfljax.engine.memory import Needs
 from pfljax.engine.place import Placed, place, placed_shapes
 from pfljax.engine.round import Slots
@@ -29,8 +29,8 @@ from pfljax.plan.deal import capacity
 @dataclass(frozen=True, eq=False)
 class Program:
     """width: clients side by side on one device; why: one sentence; max_rounds: what a plan has room for;
-    num_kept: rows of client state on the devices; num_sent: how many of them one device can send another in a round;
-    num_rows: rows that a device holds of a streamed population
+    num_kept: rows of client state on the devices; num_sent: for each hop, how many of them a device can send to each
+    peer in a round; num_rows: rows that a device holds of a streamed population
     """
 
     job: Job
@@ -38,7 +38,7 @@ class Program:
     why: str
     max_rounds: int
     num_kept: int
-    num_sent: int
+    num_sent: tuple[int, ...] = ()
     num_rows: int = 0
     stream: Stream | None = field(default=None)
 
@@ -114,28 +114,38 @@ class Program:
         """The state before the first round."""
         return self.job.begin(self.num_kept)
 
-    @cached_property
-    def keeps(self) -> bool:
-        """Whether clients keep anything."""
-        return bool(jax.tree.leaves(self.job.shapes(1).clients))
+    def most_sent(self, plan: Plan) -> tuple[int, ...]:
+        """For each hop the most rows of kept state that one device has to send to a peer in a round."""
+        place = flat(self._owner(plan))  # whether devices keep it or are lent it, it is on the same ones
+        return busiest(place, flat(plan.mask), self.job.num_kept_here, self.job.grid) if self.job.keeps else ()
 
-    def most_sent(self, plan: Plan) -> int:
-        """The most rows of kept state that one device has to send another in a round."""
-        return busiest(*self._places(plan)) if self.keeps and self.mesh.size > 1 else 0
+    def most_lent(self, plan: Plan) -> int:
+        """The most rows of kept state that a device needs for a plan."""
+        return most_lent(self.owners(plan), self.job.num_kept_here)
 
-    def _places(self, plan: Plan) -> tuple[np.ndarray, np.ndarray, int]:
-        """([round, device, slot] rows of kept state, which slots are in use, rows on a device).
-
-        Where state lives on the host, the carry holds this plan's clients only.
-        """
-        place = plan.run * np.int32(self.job.population.num_clients) + plan.row
+    def _way(self, plan: Plan) -> Route | tuple[()]:
+        """How kept state gets to where it is trained. Where hosts keep it, the carry holds what they lent."""
+        if not self.job.keeps:
+            return ()
+        place = self._owner(plan)
         if self.job.state == "host":
-            place = lent_places(np.searchsorted(self.owners(plan), place), self.num_kept, self.mesh)
-        return flat(place), flat(plan.mask), -(-self.num_kept // self.mesh.size)
+            owners, owner, place = self.owners(plan), place[plan.mask], np.zeros_like(place)
+            places = lent_places(owners, self.job.num_kept_here, self.num_kept_here)
+            place[plan.mask] = places[np.searchsorted(owners, owner)]
+        return route(flat(place), flat(plan.mask), self.num_kept_here, self.job.grid, self.num_sent)
+
+    def _owner(self, plan: Plan) -> np.ndarray:
+        """[round, device, chunk, lane]: rows of kept state."""
+        return plan.run * np.int32(self.job.population.num_clients) + plan.row
 
     def owners(self, plan: Plan) -> np.ndarray:
         """The rows of kept state that a plan's clients have."""
         return owners_of(plan, self.job.population.num_clients)
+
+    @property
+    def num_kept_here(self) -> int:
+        """Rows of client state on one device."""
+        return -(-self.num_kept // self.mesh.size)
 
     def place(self) -> Placed | None:
         """The examples, if they live on the devices."""
@@ -149,8 +159,9 @@ class Program:
     def run(self, carry: Carry, placed: Placed, plan: Plan) -> tuple[Carry, Any, Any]:
         """(carry, client info, server info), not waited for; the carry that goes in is used up."""
         mesh = self.job.mesh
-        way = route(*self._places(plan), self.num_sent) if self.keeps else ()
-        slots = Slots(flat(plan.row), flat(plan.run), way, flat(plan.steps), flat(plan.mask), plan.num_chunks)
+        slots = Slots(
+            flat(plan.row), flat(plan.run), self._way(plan), flat(plan.steps), flat(plan.mask), plan.num_chunks
+        )
         scalars = (np.int32(plan.first_round), np.int32(plan.num_rounds))
         slots, scalars = put(slots, by_client(mesh, axis=1)), put(scalars, replicated(mesh))
         return run_block(carry, placed, slots, *scalars, self._keys, spec=self._spec, mesh=mesh)
@@ -171,9 +182,13 @@ class Program:
         def slot(shape: tuple[int, ...], dtype: Any) -> Any:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=here)
 
-        numbers, pair = slot(shape, np.int32), slot((*shape[:2], mesh.size * self.num_sent), np.int32)
-        way = Route(numbers, ()) if mesh.size == 1 else Route(pair, pair)
-        return Slots(numbers, numbers, way if self.keeps else (), numbers, slot(shape, bool), slot(shape[:2], np.int32))
+        numbers, grid = slot(shape, np.int32), self.job.grid
+        sizes = (
+            [size * room for size, room in zip(reversed(grid), self.num_sent, strict=True)] if self.job.keeps else []
+        )
+        sent = tuple(slot((*shape[:2], size), np.int32) for size in sizes)
+        way = Route(numbers, sent, sent[-1] if sent else ()) if self.job.keeps else ()
+        return Slots(numbers, numbers, way, numbers, slot(shape, bool), slot(shape[:2], np.int32))
 
     def client(self, num_steps: int, num_rows: int) -> jax.extend.core.ClosedJaxpr:
         """One client's round, from what it is sent to its addends, with these as static numbers.

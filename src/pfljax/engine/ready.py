@@ -1,9 +1,12 @@
 """From a job to a program that is ready to run, and the examples that its blocks need."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
+import numpy as np
 
 from pfljax.data.memory import check_mapped
 from pfljax.data.population import Population
@@ -12,19 +15,18 @@ from pfljax.engine.job import Job, make_job
 from pfljax.engine.keep import Kept, num_bytes
 from pfljax.engine.place import Placed
 from pfljax.engine.program import Program, clients_of
+from pfljax.engine.round import Clients
 from pfljax.engine.stream import Stream
 from pfljax.engine.width import Width, fit, fitting, is_exhausted, refusal, say_narrower
 from pfljax.errors import PflError, whole
 from pfljax.plan import Plan
-from pfljax.plan.deal import capacity
 from pfljax.types import Algorithm
 
 MAX_ROUNDS = 100  # a plan has room for as many, so that blocks of any length share one program
 SLACK = 0.25  # of rows, for rounds that need more than the first
+PEEK = 16  # rounds whose plans say how many rows of kept state travel
 STREAMED_BYTES = 2**28  # of a block's examples on one device, more only if a single round needs more
-LENT_BYTES = (
-    2**26
-)  # of a block's client state on one device, where it lives on the host: all of them travel, however short the block
+LENT_BYTES = 2**26  # of a block's client state on one device, if hosts keep it: all travel, however short the block
 
 
 def prepare(algorithm: Algorithm, population: Population, *, seed=0, width: Width = "auto", **arguments) -> Program:
@@ -46,9 +48,13 @@ def check_width(width: Width) -> None:
 
 def make_program(job: Job, width: int, why: str, max_rounds: int) -> Program:
     """The program of a width. A streamed one holds rows for about `STREAMED_BYTES`, and for one round at least."""
-    program = Program(job, width, why, max_rounds, _num_kept(job, max_rounds), num_sent=0)
-    first = job.planner(width).block(0, 1, 1)
-    program = replace(program, num_sent=_num_sent(program, program.most_sent(first)))
+    program = Program(job, width, why, max_rounds, job.num_kept)
+    planner = job.planner(width)
+    if job.keeps:
+        program = replace(program, num_sent=_num_sent(program.most_sent(planner.block(0, PEEK, PEEK))))
+    first = planner.block(0, 1, 1)
+    if job.state == "host":
+        program = replace(program, num_kept=_num_kept(job, max_rounds, program.most_lent(first)))
     if job.examples == "resident":
         return program
     stream = Stream.of(job.population, job.mesh)
@@ -57,19 +63,19 @@ def make_program(job: Job, width: int, why: str, max_rounds: int) -> Program:
     return replace(program, num_rows=num_rows, stream=stream)
 
 
-def _num_sent(program: Program, needed: int) -> int:
-    """Rows of state between two devices: what a round needs and some more, at most a whole device's slots."""
-    slots = capacity(program.job.num_lanes, program.mesh.size, program.width) * program.width
-    return min(needed + max(1, needed // 8), slots)
+def _num_sent(needed: tuple[int, ...]) -> tuple[int, ...]:
+    """Places for rows of state between two peers: what rounds need and some more."""
+    return tuple(each + max(1, each // 8) for each in needed)
 
 
-def _num_kept(job: Job, max_rounds: int) -> int:
-    """Rows of client state on the devices: all, or where it lives on the host as many as a block can need."""
-    if job.state == "device":
-        return job.num_kept
+def _num_kept(job: Job, max_rounds: int, needed: int) -> int:
+    """Rows of client state that are lent to the devices: as many as a block can need, about `LENT_BYTES` on each.
+
+    needed: for a round, on one device
+    """
     per_client = num_bytes(job.shapes(1).clients) // job.mesh.size  # padded to one client a device
-    most = max(LENT_BYTES * job.mesh.size // max(1, per_client), job.num_lanes)
-    return min(most, max_rounds * job.num_lanes, job.num_kept)
+    most = max(LENT_BYTES // max(1, per_client), min(_with_slack(needed), job.num_lanes))
+    return job.mesh.size * min(most, max_rounds * job.num_lanes, job.num_kept_here)
 
 
 def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
@@ -79,7 +85,7 @@ def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
     """
     make = lambda width, why: make_program(job, width, why, max_rounds)
     program = fit(make, job, width)
-    kept = Kept.fresh(job.shapes(job.num_kept).clients) if job.state == "host" else None
+    kept = Kept.fresh(job.shapes(job.num_kept).clients, job.mesh) if job.state == "host" else None
     while True:
         try:
             feed = Feed(program, program.place(), kept)
@@ -111,47 +117,63 @@ class Feed:
     placed: Placed | None
     kept: Kept | None
 
+    def __post_init__(self):
+        self._gathered: Clients | None = None  # state for the block that was asked for last
+        self._changed = np.zeros(0, np.int64)  # whose state may have changed since it was gathered
+
     def block(self, first_round: int, num_rounds: int) -> tuple[Plan, Placed]:
-        """The plan of at most `num_rounds` rounds, fewer if their examples are too many, and those examples.
+        """The plan of at most `num_rounds` rounds, fewer if their examples or state are too many, and those examples.
 
         Raises PflError if a memory-mapped file has shrunk.
         """
         plan = self.program.plan(first_round, num_rounds)
-        while self.kept and len(self.program.owners(plan)) > self.program.num_kept:  # never of a single round
-            plan = self.program.plan(first_round, plan.num_rounds // 2)
-        if (needed := self.program.most_sent(plan)) > self.program.num_sent:
-            self._enlarge(first_round, "kept state", num_sent=_num_sent(self.program, needed))
-        if self.placed is not None:
-            for name, array in self.program.job.population.arrays.items():
-                check_mapped(name, array)
-            return plan, self.placed
-        stream = self.program.stream
-        assert stream is not None
-        while (needed := stream.num_rows(clients_of(plan))) > self.program.num_rows and plan.num_rounds > 1:
-            plan = self.program.plan(first_round, plan.num_rounds // 2)
-        if needed > self.program.num_rows:
-            num_rows = min(_with_slack(needed), self.program.job.population.num_rows)
-            self._enlarge(first_round, "examples", num_rows=num_rows)
-        return plan, self.program.gather(plan)
+        if self.kept is not None:
+            plan = self._halved(plan, self.program.most_lent, self.program.num_kept_here)
+            if (needed := self.program.most_lent(plan)) > self.program.num_kept_here:
+                num_here = min(_with_slack(needed), self.program.job.num_kept_here)
+                self._enlarge(first_round, "kept state", num_kept=num_here * self.program.mesh.size)
+        sent = self.program.num_sent
+        if (most := tuple(map(max, self.program.most_sent(plan), sent))) != sent:
+            self._enlarge(first_round, "kept state", num_sent=_num_sent(most))
+        if self.placed is None:
+            stream = self.program.stream
+            assert stream is not None
+            num_rows = lambda plan: stream.num_rows(clients_of(plan))
+            plan = self._halved(plan, num_rows, self.program.num_rows)
+            if (needed := num_rows(plan)) > self.program.num_rows:
+                most_rows = min(_with_slack(needed), self.program.job.population.num_rows)
+                self._enlarge(first_round, "examples", num_rows=most_rows)
+        if self.kept is not None:
+            self._gathered = self.kept.gathered(self.program.owners(plan), self.program.num_kept_here)
+        if self.placed is None:
+            return plan, self.program.gather(plan)
+        for name, array in self.program.job.population.arrays.items():
+            check_mapped(name, array)
+        return plan, self.placed
 
-    def _enlarge(self, round: int, what: str, **sizes: int) -> None:
+    def _halved(self, plan: Plan, needed: Callable[[Plan], int], most: int) -> Plan:
+        """The plan, of fewer rounds if it needs more than there is; of one at least."""
+        while plan.num_rounds > 1 and needed(plan) > most:
+            plan = self.program.plan(plan.first_round, plan.num_rounds // 2)
+        return plan
+
+    def _enlarge(self, round: int, what: str, **sizes: Any) -> None:
         """A round needs more than was foreseen: a larger program from here on."""
         self.program = replace(self.program, **sizes)
         if (trouble := refusal(self.program)) is not None:
             raise PflError(f"round {round}: expected its {what} to fit, got {trouble}; use fewer clients a round")
 
     def lend(self, carry: Carry, plan: Plan) -> Carry:
-        """The carry with the state of the plan's clients, where it lives on the host."""
+        """The carry with the state of the clients of the plan that was asked for last, where it lives on the host."""
         if self.kept is None:
             return carry
-        return carry._replace(clients=self.kept.lend(self.program.owners(plan), self._padded, self.program.mesh))
+        assert self._gathered is not None
+        owners, num_lent = self.program.owners(plan), self.program.num_kept_here
+        lent, self._gathered = self.kept.lend(self._gathered, owners, self._changed, num_lent), None
+        return carry._replace(clients=lent)
 
     def take_back(self, carry: Carry, plan: Plan) -> None:
         """Stores what has become of that state."""
         if self.kept is not None:
-            self.kept.take_back(self.program.owners(plan), carry.clients, self._padded, self.program.mesh)
-
-    @property
-    def _padded(self) -> int:
-        """Rows of client state on all devices together."""
-        return -(-self.program.num_kept // self.program.mesh.size) * self.program.mesh.size
+            self._changed = self.program.owners(plan)
+            self.kept.take_back(self._changed, carry.clients, len(carry.clients.visited) // self.program.mesh.size)

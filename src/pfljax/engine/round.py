@@ -19,6 +19,7 @@ from pfljax.engine.devices import AXIS
 from pfljax.engine.exchange import fetch, individuals, store
 from pfljax.engine.joined import joined
 from pfljax.engine.place import Placed, shard_of
+from pfljax.engine.route import Grid
 from pfljax.engine.runs import add_lanes, each_run, pick, zeros
 from pfljax.errors import PflError
 from pfljax.types import Aggregate, Array, Info, Key, Tree
@@ -36,6 +37,7 @@ class Spec(NamedTuple):
     passes: tuple[tuple[Callable, Callable], ...]
     upload: Transform | None
     num_devices: int
+    grid: Grid
     width: int
     num_runs: int
     cohort: int
@@ -78,7 +80,7 @@ def run_round(
     servers: [run, ...]; key: [run]. `is_good` is False when the run is to stop: an update was not finite (unless such
     are dropped), or the server's own step was not. Then nothing of that run has moved.
     """
-    mine = fetch(clients, slots.way, slots.row.size, spec.num_devices)
+    mine = fetch(clients, slots.way, spec.grid)
     before, finite = servers, jnp.ones(slots.row.shape, bool)
     mask = jnp.asarray(slots.mask)
     is_good = jnp.ones(spec.num_runs, bool)
@@ -96,7 +98,7 @@ def run_round(
         finite_so_far = infos.get("finite", True) & info["finite"]
         infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
     kept = mask & finite & is_good[slots.run]
-    updated = store(clients, slots.way, kept.reshape(-1), mine, spec.num_devices)
+    updated = store(clients, slots.way, kept.reshape(-1), mine, spec.grid)
     servers = each_run(choose, spec.num_runs)(is_good, servers, before)
     return servers, updated, (infos, server_infos), is_good
 

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-import numpy as np
 
 from pfljax.engine.block import Carry
-from pfljax.engine.devices import put, replicated
+from pfljax.engine.devices import by_client, put, replicated
 from pfljax.engine.job import Job
-from pfljax.engine.keep import Kept
+from pfljax.engine.keep import Kept, at_home
 from pfljax.engine.place import copied
 from pfljax.engine.round import Clients
 from pfljax.errors import PflError
@@ -38,7 +37,7 @@ def taken(job: Job, carry: Carry, kept: Kept | None, round: int, records: tuple[
         raise PflError(f"snapshot: expected a single run, got {len(job.runs)} side by side; run them one by one")
     if carry.halted.is_deleted():
         raise PflError("snapshot: expected to be asked before the next block ran; its buffers are gone")
-    clients = carry.clients.copied() if kept is None else jax.tree.map(np.copy, kept.clients)
+    clients = carry.clients.copied() if kept is None else kept.copied()
     return Snapshot(round, copied(carry.servers, replicated(job.mesh)), clients, records)
 
 
@@ -47,7 +46,8 @@ def shapes(job: Job) -> Snapshot:
     every = job.shapes(job.num_kept)
     clients = every.clients
     if job.state == "host":
-        clients = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype), clients)
+        home = by_client(at_home(job.mesh)) if jax.process_count() > 1 else None
+        clients = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=home), clients)
     return Snapshot(0, every.servers, clients, ())
 
 
@@ -62,4 +62,4 @@ def resumed(job: Job, carry: Carry, kept: Kept | None, resume: Resume, num_round
     carry = carry._replace(servers=put(found.servers, replicated(job.mesh)))
     if kept is None:
         return carry._replace(clients=found.clients), None, found.round, list(found.records)
-    return carry, Kept(found.clients), found.round, list(found.records)
+    return carry, kept.restored(found.clients), found.round, list(found.records)

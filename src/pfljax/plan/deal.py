@@ -40,6 +40,37 @@ def capacity(cohort: int, num_devices: int, width: int) -> int:
     return min(num_chunks, 2 * -(-num_chunks // num_devices))
 
 
+def at_home(dealt: Dealt, cost: np.ndarray, home: np.ndarray, num_devices: int) -> Dealt:
+    """The same places, given to clients of the same cost so that as many as can stand on the device that is their home.
+
+    home: [cohort] int, the device that keeps each client's state. Those of a device that find no place on it are
+    dealt out over the others in turn, so that few go from any one to any other.
+    """
+    order, device = dealt.order, dealt.device
+    group = np.cumsum(np.diff(cost[order], prepend=cost[order[:1]]) != 0)  # of equal cost
+    of_place, of_client = group * num_devices + device, group * num_devices + home[order]
+    rank_of_place, rank_of_client = rank(of_place), rank(of_client)
+    tag = lambda key, rank: key * len(order) + rank
+    _, place, client = np.intersect1d(
+        tag(of_place, rank_of_place), tag(of_client, rank_of_client), assume_unique=True, return_indices=True
+    )
+    left = lambda taken: np.setdiff1d(np.arange(len(order)), taken, assume_unique=True)
+    places, clients = left(place), left(client)
+    places = places[np.lexsort((device[places], rank_of_place[places], group[places]))]
+    clients = clients[np.argsort(of_client[clients], kind="stable")]
+    new = np.empty_like(order)
+    new[place], new[places] = order[client], order[clients]
+    return dealt._replace(order=new)
+
+
+def rank(key: np.ndarray) -> np.ndarray:
+    """How many equal keys come before each."""
+    order = np.argsort(key, kind="stable")
+    ordered, before = key[order], np.empty(len(key), np.int64)
+    before[order] = np.arange(len(key)) - np.searchsorted(ordered, ordered)
+    return before
+
+
 def _least_loaded(longest: np.ndarray, num_devices: int, capacity: int) -> np.ndarray:
     """[chunk]: the device that each chunk goes to. longest: [chunk], falling."""
     if num_devices == 1 or longest[0] == longest[-1]:  # in turn: what the loop below does with equal costs

@@ -6,7 +6,7 @@ import numpy as np
 
 from pfljax import keys
 from pfljax.errors import PflError
-from pfljax.plan.deal import capacity, deal
+from pfljax.plan.deal import at_home, capacity, deal
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,16 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Planner:
-    """Makes plans. samplers: one for each run of a sweep; steps, cost: [client] of the whole population."""
+    """Makes plans. samplers: one for each run of a sweep; steps, cost: [client] of the whole population;
+    num_kept: rows of client state that each device keeps, one run's clients after another's; 0 where there is none
+    """
 
     samplers: tuple[Sampler, ...]
     steps: np.ndarray
     cost: np.ndarray
     num_devices: int
     width: int
+    num_kept: int = 0
 
     @property
     def num_lanes(self) -> int:
@@ -81,7 +84,11 @@ class Planner:
         run_of = np.repeat(np.arange(len(self.samplers)), [sampler.cohort for sampler in self.samplers])
         for index in range(num_rounds):
             rows = np.concatenate([sampler.sample(first_round + index) for sampler in self.samplers])
-            order, device, chunk, lane = deal(self.cost[rows], self.num_devices, self.width, room)
+            dealt = deal(self.cost[rows], self.num_devices, self.width, room)
+            if self.num_kept and self.num_devices > 1:
+                home = (run_of * len(self.cost) + rows) // self.num_kept
+                dealt = at_home(dealt, self.cost[rows], home, self.num_devices)
+            order, device, chunk, lane = dealt
             at = (index, device, chunk, lane)
             row[at], run[at], steps[at], mask[at] = rows[order], run_of[order], self.steps[rows[order]], True
             num_chunks[index] = np.bincount(device[lane == 0], minlength=self.num_devices)
