@@ -62,3 +62,13 @@ def test_pyplot_is_never_imported():
     look = f"import sys; {draw}; print('matplotlib.pyplot' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("phases", [("warmup", "fedavg", "ditto"), ("fedavg",)])
+def test_validation_figures_stand_below(phases):
+    """Also where the run ended before the first look, and where a figure is not finite."""
+    records = [{"phase": name, "round": index, "loss": 1.0} for name in phases for index in range(4)]
+    width, height = size(figures.learning_curve(records))
+    records[1]["validation_loss"], records[3]["validation_loss"] = 0.5, float("inf")
+    assert size(figures.learning_curve(records, "loss")) == (width, 2 * height)
+    assert size(figures.learning_curve(records, "accuracy")) == (width, 2 * height)
