@@ -1,6 +1,7 @@
-"""What a run says before it begins: layers that will be slow."""
+"""What a run says before it begins: cores that will be idle, layers that will be slow."""
 
 import warnings
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -8,8 +9,34 @@ import pytest
 from flax import nnx
 
 import pfljax as pfl
+from pfljax.engine import remarks
 from pfljax.models import layers, losses
 from pfljax.types import Model
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices", "processes", "asked", "is_idle"),
+    [
+        (8, 1, 1, -1, True),
+        (1, 1, 1, -1, False),
+        (8, 2, 1, -1, False),
+        (8, 1, 4, -1, False),
+        (8, 1, 1, 1, False),
+    ],
+)
+def test_idle_cores(monkeypatch, cores, devices, processes, asked, is_idle):
+    """Processes that share a machine leave none that one of them knows of; one device may have been asked for."""
+    config = SimpleNamespace(values={"jax_num_cpu_devices": asked})
+    counts = {"local_device_count": lambda: devices, "process_count": lambda: processes}
+    monkeypatch.setattr(remarks, "jax", SimpleNamespace(config=config, **counts))
+    assert remarks.has_idle(cores) == is_idle
+
+
+def test_idle_cores_are_said(monkeypatch):
+    monkeypatch.setattr(remarks, "has_idle", lambda cores: True)
+    algorithm = pfl.algorithms.fedavg(model(layers.conv_general_dilated))
+    with pytest.warns(UserWarning, match=r"1 CPU device on \d+ cores: call pfljax.use_cores\(\)"):
+        pfl.rounds(algorithm, pictures(), cohort=1, rounds=1)
 
 
 def pictures() -> pfl.data.Population:
