@@ -4,12 +4,13 @@ Importing computes nothing, touches no device and changes no setting.
 """
 
 from pfljax import algorithms, data, models, upload
-from pfljax.checkpoints import Checkpoints
+from pfljax.checkpoints import Checkpoints, load_checkpoint
 from pfljax.cluster import use_processes
 from pfljax.engine import Block, Diverged, Result, debug, rounds, use_cores
 from pfljax.errors import PflError
 from pfljax.evaluate import Evaluation, evaluate
 from pfljax.keys import Seeds
+from pfljax.run.load import load_run
 from pfljax.simulate import simulate
 
 __version__ = "0.1.0"
@@ -25,6 +26,8 @@ __all__ = [
     "data",
     "debug",
     "evaluate",
+    "load_checkpoint",
+    "load_run",
     "models",
     "rounds",
     "simulate",

@@ -111,12 +111,10 @@ class Store:
 
     def _read(self) -> dict[int, dict]:
         """{rounds done: a checkpoint's JSON}, newest first."""
-        import orbax.checkpoint as ocp
-
         found = {}
         for done in reversed(self.rounds):
             try:
-                about = self._manager.restore(done, args=ocp.args.Composite(**{ABOUT: ocp.args.JsonRestore()}))[ABOUT]
+                about = read_about(self._manager, done)
             except Exception as error:
                 if watch.whose_fault(error):
                     raise
@@ -130,15 +128,12 @@ class Store:
 
     def _restore(self, shapes: Snapshot) -> Snapshot:
         """The newest checkpoint that can be read; those that cannot are put aside, and that is said."""
-        import orbax.checkpoint as ocp
-
         for done, about in self._abouts.items():
-            check_same(self.what, about["state"], arrays.abouts(shapes), "name another folder")
+            check_state(self.what, about, shapes)
             trouble: Exception | None = None
             state: tuple = ()
             try:
-                asked = ocp.args.Composite(**{ARRAYS: arrays.wanted(shapes)})
-                state = arrays.state(shapes, self._manager.restore(done, args=asked)[ARRAYS])
+                state = read_state(self._manager, done, shapes)
             except Exception as error:
                 trouble = error
             if not processes.anyone(trouble is not None):
@@ -177,6 +172,26 @@ class _Preserved:
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         oldest = len(checkpoints) - self._num
         return [index >= oldest or each.step == self._best.done for index, each in enumerate(checkpoints)]
+
+
+def read_about(manager: Any, done: int) -> dict[str, Any]:
+    """A checkpoint's JSON: its run's fingerprint, its state's dtypes and shapes, the records so far."""
+    import orbax.checkpoint as ocp
+
+    return manager.restore(done, args=ocp.args.Composite(**{ABOUT: ocp.args.JsonRestore()}))[ABOUT]
+
+
+def check_state(what: str, about: Mapping[str, Any], shapes: Snapshot) -> None:
+    """Raises PflError, array by array, unless a checkpoint holds such state."""
+    check_same(what, about["state"], arrays.abouts(shapes), "name another folder")
+
+
+def read_state(manager: Any, done: int, shapes: Snapshot) -> tuple:
+    """(servers, clients) of a checkpoint, placed as `shapes` says."""
+    import orbax.checkpoint as ocp
+
+    asked = ocp.args.Composite(**{ARRAYS: arrays.wanted(shapes)})
+    return arrays.state(shapes, manager.restore(done, args=asked)[ARRAYS])
 
 
 def first(action: Callable[[], Any], what: str) -> None:
