@@ -4,7 +4,9 @@ import os
 import sys
 import textwrap
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import jax
@@ -52,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     begin = time.perf_counter()
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _command(words, begin)
+        with _plain_warnings():
+            return _command(words, begin)
     except PflError as error:
         return watch.give_up(str(error), _complain(str(error)))
     except KeyboardInterrupt:
@@ -60,6 +63,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return watch.give_up("interrupted", INTERRUPTED)
     except SystemExit as stop:  # --help of a command
         return stop.code if isinstance(stop.code, int) else 0
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Remarks as lines of the command's own, without a place in the code."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message, category, *place, **named):
+            if category is not UserWarning:  # a library's, about code
+                return shown(message, category, *place, **named)
+            print("pfljax: " + " ".join(str(message).split()), file=sys.stderr, flush=True)
+
+        warnings.showwarning = show
+        yield
 
 
 def _command(words: list[str], begin: float) -> int:

@@ -1,14 +1,16 @@
 """`pfljax compile`: its words, its figures (of CPU devices that stand for the described ones), its predictions."""
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from pfljax.cli import main
-from pfljax.engine import prepare
+from pfljax.engine import prepare, width
 from pfljax.engine.devices import make_mesh
 from pfljax.errors import PflError
+from pfljax.run import ahead
 from pfljax.run import largest as largest_cohort
 from pfljax.run.ahead import busiest, look, wanted
 from pfljax.run.config import EngineConfig
@@ -171,3 +173,19 @@ def test_the_largest_cohort_fits_and_a_larger_one_does_not(box):
 def test_where_not_even_one_client_fits(box):
     with pytest.raises(PflError, match=r"needed on each device, 1.0 KiB free"):
         next(largest(SMALL, box(1024)))
+
+
+def test_a_width_that_does_not_fit_is_said_in_a_plain_line(monkeypatch, capsys):
+    """Not as a warning with a place in the code."""
+    population = people(20)
+    algorithm = ALGORITHMS["fedavg"](tiny_model(population))
+    monkeypatch.setattr(ahead, "mesh", lambda of: make_mesh(1))
+    monkeypatch.setattr(ahead, "algorithms", lambda config, population: (algorithm, None))
+    monkeypatch.setattr(WearableConfig, "load", lambda self: population)
+    monkeypatch.setattr(width, "refusal", lambda program: "more than there is" if program.width > 2 else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(["compile", "wearable", "--target", "h100:1", "--cohort", "4", "--engine.width", "4"]) == 0
+    out, err = capsys.readouterr()
+    assert err == "pfljax: width: 4 does not fit (more than there is); using 2\n"
+    assert "width 2 (4 does not fit into memory)" in out
