@@ -20,11 +20,17 @@ from tests.support.refusal import refusal
 
 GIVEN = {"JAX_COORDINATOR_ADDRESS": "10.0.0.1:8476", "JAX_NUM_PROCESSES": "4", "JAX_PROCESS_ID": "3"}
 COMPARING = """
+from pfljax import processes
 from pfljax.cluster import same_everywhere, use_processes
 import jax
 assert use_processes() == 3
 me = jax.process_index()
 same_everywhere({"--seed": "1", "jax": jax.__version__})
+third = 1 / 3 + me * 1e-12
+assert processes.everyone(third).tolist() == [1 / 3, 1 / 3 + 1e-12, 1 / 3 + 2e-12]
+assert (processes.agreed(third), processes.smallest(-me)) == (1 / 3, -2.0)
+assert processes.anyone(me == 1) and not processes.anyone(False)
+assert processes.is_first() == (me == 0)
 print("same", flush=True)
 same_everywhere({"--seed": "1", "--algorithm.lr": "0.2" if me == 2 else "0.1"})
 print("not reached")
@@ -193,7 +199,8 @@ def test_tpu_pod_quotes_what_it_runs(tmp_path):
 
 
 @pytest.mark.slow
-def test_processes_that_differ_are_refused_by_name():
+def test_processes_agree_and_those_that_differ_are_refused_by_name():
+    """What each has measured comes to all, to the last bit."""
     for ended in launched(COMPARING, 3, timeout=90.0):
         assert ended.returncode in (1, 3), ended
         assert "same\n" in ended.stdout

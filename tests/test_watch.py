@@ -11,6 +11,7 @@ import pytest
 
 from pfljax import watch
 from pfljax.beats import LEFT_SECONDS, Beat, Seen, described, silent
+from pfljax.errors import PflError
 from pfljax.watch import BEATS, FAULT, HINT, Watch
 from tests.support.processes import ROOT, launched, running
 
@@ -116,6 +117,53 @@ def test_a_line_that_breaks_is_a_death_unless_it_is_known_why(finder, said):
     own.client = SimpleNamespace(key_value_set=lambda *_, **__: None, key_value_dir_get=lambda _: store)
     own.died(1)
     assert own.fault == said
+
+
+def test_a_line_that_breaks_after_a_good_end_is_no_death():
+    own = fresh(2)
+    store = {f"{BEATS}1": json.dumps(beat(3, has_left=True))}
+    own.client = SimpleNamespace(key_value_set=lambda *_, **__: None, key_value_dir_get=lambda _: store)
+    own.died(1)
+    assert own.fault == ""
+
+
+class Service:
+    """The store of process 0 of three, whose other beats move while it sleeps; `still` does not."""
+
+    def __init__(self, still: int = -1, fault: str = ""):
+        self.beats = {process: beat(5, process=process) for process in range(3)}
+        self.still, self.texts = still, {FAULT: json.dumps([2, fault])} if fault else {}
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 3 * 0.5
+        self.beats = {each: made._replace(moved=9) if each != self.still else made for each, made in self.beats.items()}
+
+    def key_value_dir_get(self, prefix: str) -> list[tuple[str, str]]:
+        texts = self.texts | {f"{BEATS}{each}": json.dumps(made) for each, made in self.beats.items()}
+        return [(key, text) for key, text in texts.items() if key.startswith(prefix)]
+
+    def key_value_set(self, key: str, text: str) -> None:
+        self.texts[key] = text
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        (Service(), None),
+        (Service(still=0), None),  # this process itself
+        (Service(still=1), "process 1 of 3 (host1, pid 101) died or hangs, not heard of for 2 s"),
+        (Service(still=1, fault="oops"), "oops"),
+    ],
+)
+def test_whose_fault_an_error_is(monkeypatch, service, said):
+    """Of a process whose beat stands still, which the others are told, or of what another has told."""
+    joined = SimpleNamespace(client=service, process_id=0, num_processes=3, coordinator_address="127.0.0.1:1")
+    monkeypatch.setattr(watch, "cluster", lambda: joined)
+    monkeypatch.setattr(watch.time, "sleep", service.sleep)
+    assert watch.whose_fault(RuntimeError("connection reset")) == said
+    told = json.loads(service.texts.get(FAULT, "[null, null]"))
+    assert told == ([2, "oops"] if said == "oops" else [0 if said else None, said])
+    assert watch.whose_fault(PflError("own")) is None
 
 
 def test_the_clock_stands_still_while_this_process_is_stopped():
