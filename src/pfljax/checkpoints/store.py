@@ -1,9 +1,10 @@
 """One run's checkpoints in their folder, written by orbax: complete or not there, and in the background."""
 
+import logging
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Store:
         self.restored: Snapshot | None = None
         self._best = Best(settings.best, better)
         with ExitStack() as held:
+            held.enter_context(_said_once())
             first(lambda: self._hold(held), what)
             options = ocp.CheckpointManagerOptions(
                 preservation_policy=_Preserved(settings.keep, self._best),
@@ -172,6 +174,18 @@ class _Preserved:
     def should_preserve(self, checkpoints, *, context) -> list[bool]:
         oldest = len(checkpoints) - self._num
         return [index >= oldest or each.step == self._best.done for index, each in enumerate(checkpoints)]
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Keeps orbax from printing the tracebacks of what it raises as well, in threads of its own first."""
+    is_other = lambda record: record.exc_info is None or "orbax" not in record.pathname
+    log = logging.getLogger("absl")
+    log.addFilter(is_other)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_other)
 
 
 def read_about(manager: Any, done: int) -> dict[str, Any]:
