@@ -61,6 +61,13 @@ def test_whoever_leaves_in_good_order_is_not_dead(store, dead):
         dead.get(timeout=0.2)
 
 
+def test_half_a_word_is_no_good_end(store, dead):
+    line = tied(store, 4)
+    line.sendall(lifeline.LEFT[:2])
+    line.close()
+    assert dead.get(timeout=5) == 4
+
+
 def test_strangers_are_not_heard(store, dead):
     port = int(store.texts[lifeline.PLACE].split()[0])
     for words in (b"", b"hello\n", b"0123 1\n", "\u00e9 1\n".encode(), b"x" * 1000):
