@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pfljax.checkpoints import load_checkpoint
 from pfljax.cli import main
 from pfljax.engine import rounds
 from pfljax.evaluate import curve, shared
 from pfljax.run import progress
 from pfljax.run.config import CheckpointConfig, RunConfig
-from pfljax.run.job import EVALUATION, Started, Trained, algorithms, how, job, judged, phase_seeds
+from pfljax.run.job import EVALUATION, Started, Trained, algorithms, how, job, judged, marks, phase_seeds
+from pfljax.run.load import load_run
 from pfljax.run.report import best_lines
 from tests.run.test_job import SMALL
 from tests.run.test_resume import SMALL as WORDS
@@ -129,3 +131,28 @@ def test_what_is_looked_at_may_not_change_but_what_is_kept_may(tmp_path, capfd, 
     assert main([*resume, "--checkpoint.best", "accuracy"]) == 0
     best = json.loads((tmp_path / "out" / "manifest.json").read_text())["best"]
     assert {each["metric"] for each in best.values()} == {"accuracy"}
+
+
+@pytest.mark.slow
+def test_a_phase_is_loaded_as_it_was(finished):
+    """What the run evaluated: the fine-tuned FedAvg's figures in its summary are those of the loaded phase."""
+    result = load_run(finished, "fedavg")
+    assert [{"phase": "fedavg", **each, "clients_per_second": 0} for each in result.records] == [
+        each for each in history(finished) if each["phase"] == "fedavg"
+    ]
+    tuned = curve(result, result.population, marks(4))
+    summary = json.loads((finished / "summary.json").read_text())
+    for row in summary["rows"]:
+        if row["model"] == "FedAvg fine-tuned":
+            group = result.seen == (row["clients"] == "seen")
+            assert row["mean"] == tuned.at(tuned.marks.index(row["steps"]))[group].mean()
+    assert load_run(finished, "warmup").seeds != result.seeds
+    assert load_run(finished, "per_fedavg").algorithm.name == "per_fedavg"
+
+
+def test_phases_and_checkpoints_that_are_not_there(finished):
+    said = refusal(load_run, finished, "fedavgg")
+    assert said == "phase: expected one of fedavg, per_fedavg, warmup, got 'fedavgg', did you mean 'fedavg'?"
+    assert "expected the folder of a run" in refusal(load_run, finished / "checkpoints", "fedavg")
+    assert "best: expected validation figures of 'loss'" in refusal(load_run, finished, "fedavg", "loss")
+    assert "use pfl.load_run" in refusal(load_checkpoint, finished, None, None)
