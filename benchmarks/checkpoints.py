@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import optax
@@ -34,36 +35,46 @@ def works(population: pfl.data.Population) -> dict:
     }
 
 
-def seconds(algorithm, population, rounds: int, every: float | None) -> tuple[float, int]:
-    """(what a run took, its bytes on disk); every: seconds between saves, None for a run that is not saved."""
+class Taken(NamedTuple):
+    """What a run took. cpu: seconds of all threads, which other processes lengthen less; num_bytes: on disk"""
+
+    wall: float
+    cpu: float
+    num_bytes: int
+
+
+def taken(algorithm, population, rounds: int, every: float | None) -> Taken:
+    """A whole run. every: seconds between saves, None for a run that is not saved."""
     with tempfile.TemporaryDirectory(prefix="pfljax-checkpoints-") as folder:
         checkpoints = None if every is None else pfl.Checkpoints(folder, every=every, keep=1)
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         result = pfl.simulate(algorithm, population, cohort=32, rounds=rounds, checkpoints=checkpoints)
         jax.block_until_ready(result.server)
-        taken = time.perf_counter() - begin
-        return taken, sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        num_bytes = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        return Taken(time.perf_counter() - begin, time.process_time() - cpu, num_bytes)
 
 
 def compared(algorithm, population, options) -> Iterator[str]:
     """Lines about one algorithm."""
-    seconds(algorithm, population, 1, 0)  # compiles, and saves for the first time
-    short = seconds(algorithm, population, MEASURING_ROUNDS, None)[0]
-    long = seconds(algorithm, population, 2 * MEASURING_ROUNDS, None)[0]
-    fixed, each = 2 * short - long, (long - short) / MEASURING_ROUNDS
-    rounds = max(1, round((options.seconds - fixed) / each))
-    without, saved, size = [], [], 0
+    taken(algorithm, population, 1, 0)  # compiles, and saves for the first time
+    short = taken(algorithm, population, MEASURING_ROUNDS, None).wall
+    long = taken(algorithm, population, 2 * MEASURING_ROUNDS, None).wall
+    rounds = max(1, round(options.seconds * MEASURING_ROUNDS / (long - short)))
+    without, saved = [], []
     for repeat in range(options.repeats):
         for is_saved in ((False, True), (True, False))[repeat % 2]:
-            taken, num_bytes = seconds(algorithm, population, rounds, options.every if is_saved else None)
-            (saved if is_saved else without).append(taken)
-            size = max(size, num_bytes)
-    ratios = [one / other - 1 for one, other in zip(saved, without, strict=True)]
-    spread = lambda values: f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
-    yield f"{algorithm.name}: {rounds} rounds, {size / 1e6:.1f} MB a checkpoint"
-    yield f"  not saved {spread(without)}"
-    yield f"  saved     {spread(saved)}, every {options.every:g} s and at the end"
-    yield f"  saving    {statistics.median(ratios):+.1%} ({min(ratios):+.1%} to {max(ratios):+.1%}), of pairs in turn"
+            found = taken(algorithm, population, rounds, options.every if is_saved else None)
+            (saved if is_saved else without).append(found)
+    size = max(each.num_bytes for each in saved)
+    yield f"{algorithm.name}: {rounds} rounds; {size / 1e6:.1f} MB, every {options.every:g} s and at the end"
+    for name in ("wall", "cpu"):
+        one, other = ([getattr(each, name) for each in made] for made in (saved, without))
+        ratios = [with_saves / alone - 1 for with_saves, alone in zip(one, other, strict=True)]
+        spread = lambda values: f"{statistics.median(values):.2f} s ({min(values):.2f} to {max(values):.2f})"
+        yield (
+            f"  {name:<4} {spread(other)} not saved, {spread(one)} saved: {statistics.median(ratios):+.1%} "
+            f"({min(ratios):+.1%} to {max(ratios):+.1%}), of pairs in turn"
+        )
 
 
 def main() -> None:

@@ -51,11 +51,10 @@ def load_checkpoint(
             )
         about = {name: value for name, value in given.items() if name.split(".")[0] in COMPARED}
         check_same("folder", about, fingerprint(algorithm, population, {}), "give the run's own")
-        end: Better = "lower" if best is None else better(best, algorithm.model, "best")
         arguments = {name: given[name] for name in READ}
         arguments["seed"] = keys.Seeds(*(given[f"seed.{name}"] for name in keys.Seeds._fields))
         how = {"devices": devices, "width": width, "examples": examples, "state": state}
-        return saved.result(algorithm, population, arguments | how, best, end)
+        return saved.result(algorithm, population, arguments | how, best)
 
 
 class Saved(NamedTuple):
@@ -71,21 +70,16 @@ class Saved(NamedTuple):
         return self.about["fingerprint"]
 
     def result(
-        self,
-        algorithm: Algorithm,
-        population: Population,
-        arguments: Mapping[str, Any],
-        best: str | None,
-        better: Better,
+        self, algorithm: Algorithm, population: Population, arguments: Mapping[str, Any], best: str | None
     ) -> Result:
-        """The state in the last checkpoint, or in the best one. arguments: of `pfl.rounds`"""
-        done = self.rounds[-1] if best is None else self._best(best, better)
+        """The state in the last checkpoint, or in the best one by a metric. arguments: of `pfl.rounds`"""
+        done = self.rounds[-1] if best is None else self._best(best, better(best, algorithm.model, "best"))
         resume = partial(self._snapshot, done)
         *_, block = rounds(algorithm, population, rounds=done, resume=resume, **arguments)  # none is left to be run
         return block.result()
 
-    def _best(self, metric: str, better: Better) -> int:
-        best = Best(metric, better, self.about["records"])
+    def _best(self, metric: str, end: Better) -> int:
+        best = Best(metric, end, self.about["records"])
         if not best.done:
             raise PflError(
                 f"best: expected validation figures of {metric!r} in {str(self.folder)!r}, got none; "

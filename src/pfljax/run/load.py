@@ -3,7 +3,6 @@
 import os
 
 import pfljax
-from pfljax.checkpoints.best import Better, better
 from pfljax.checkpoints.fingerprint import check_same
 from pfljax.checkpoints.load import opened
 from pfljax.engine import Result
@@ -33,7 +32,6 @@ def load_run(folder: str | os.PathLike[str], phase: str, best: str | None = None
     with opened(before.path / CHECKPOINTS / phase) as saved:
         mine = fingerprint(config, pfljax.__version__, population.checksum()) | {"phase": phase}
         check_same("folder", saved.fingerprint, mine, "use the version that made it, or train anew")
-        end: Better = "lower" if best is None else better(best, algorithm.model, "best")
         seed = phase_seeds(config.seed)[phase != WARMUP]
         arguments = {"cohort": config.cohort, "unseen": config.unseen, "seed": seed, **how(config)}
-        return saved.result(algorithm, population, arguments, best, end)
+        return saved.result(algorithm, population, arguments, best)

@@ -112,6 +112,9 @@ def _reason(stop: SystemExit, box: str) -> PflError:
     )
     said = " ".join(lines[:help_from]) or box.strip().replace("\n", " ")
     said = re.sub(r"^Error parsing (--\S+): ", r"\1: ", said)
+    said = re.sub(
+        r"no type matching \{None\}\|INT .* from \['(.*?)'\].*", r"expected a whole number or None, got '\1'", said
+    )
     said = re.sub(r"invalid literal for int\(\) with base 10: (.*)", r"expected a whole number, got \1", said)
     said = re.sub(r"could not convert string to float: (.*)", r"expected a number, got \1", said)
     return PflError(said)
