@@ -9,6 +9,7 @@ import pytest
 
 from pfljax.checkpoints import load_checkpoint
 from pfljax.cli import main
+from pfljax.data import About, Population
 from pfljax.engine import rounds
 from pfljax.evaluate import curve, shared
 from pfljax.run import progress
@@ -16,6 +17,7 @@ from pfljax.run.config import CheckpointConfig, RunConfig
 from pfljax.run.job import EVALUATION, Started, Trained, algorithms, how, job, judged, marks, phase_seeds
 from pfljax.run.load import load_run
 from pfljax.run.report import best_lines
+from pfljax.validation import Validation
 from tests.run.test_job import SMALL
 from tests.run.test_resume import SMALL as WORDS
 from tests.run.test_resume import ask
@@ -45,6 +47,13 @@ def test_a_metric_that_the_model_has_not_is_refused_before_anything_is_computed(
     config = replace(SMALL, eval_every=1, checkpoint=CheckpointConfig(best="los"))
     said = refusal(lambda: next(job(config)))
     assert said == "--checkpoint.best: expected one of accuracy, loss, got 'los', did you mean 'loss'?"
+
+
+def test_a_population_without_validation_rows_is_refused():
+    clients = {name: {"x": np.ones((8, 2), np.float32), "y": np.arange(8) % 2} for name in "ab"}
+    people = Population.from_clients(clients, split=(0.5, 0.0, 0.5), about=About(num_classes=2))
+    assert "eval_every: expected validation rows to look at, got none" in refusal(Validation, people, 1)
+    Validation(people, None)
 
 
 def test_rounds_are_judged_by_the_first_metric_unless_another_is_named():
