@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pfljax import watch
-from tests.support.processes import Ended, Running, launched, running
+from tests.support.processes import Ended, Running, kept_programs, launched, running
 
 pytestmark = pytest.mark.slow
 
@@ -29,10 +29,7 @@ SOON = 20.0  # seconds within which the others end
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory) -> dict[str, str]:
-    """Every compiled program is kept, for all processes; flags as users have them."""
-    folder = str(tmp_path_factory.mktemp("programs"))
-    kept = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    return kept | {"XLA_FLAGS": ""}
+    return kept_programs(tmp_path_factory)
 
 
 def finished(env: dict[str, str], words: list[str], num_processes: int = 1, num_devices: int = 1) -> list[Ended]:
@@ -88,9 +85,10 @@ def test_two_processes_leave_what_one_does(env, whole, tmp_path):
     assert (manifest["status"], manifest["devices"]["count"]) == ("finished", 2)
 
 
-def test_one_process_asked_to_stop_stops_both(env, whole, tmp_path):
-    """The second one is told; what is left goes on in one process and in two."""
-    out, copy = tmp_path / "run", tmp_path / "copy"
+@pytest.fixture(scope="module")
+def stopped(env, tmp_path_factory) -> Path:
+    """A run in two processes that stopped because the second one was told to, while both warmed up."""
+    out = tmp_path_factory.mktemp("stopped") / "run"
     with running([*COMMAND, *WEARABLE, *CLUSTER, *SAVED, "--out", str(out)], 2, env=env) as started:
         await_saved(out, "warmup", started)
         started[1].process.send_signal(signal.SIGTERM)
@@ -101,31 +99,34 @@ def test_one_process_asked_to_stop_stops_both(env, whole, tmp_path):
     assert shown(ended[1]) == []
     assert json.loads((out / "manifest.json").read_text())["status"] == "interrupted"
     assert 0 < len(records(out)) < sum(LENGTHS.values())
-    shutil.copytree(out, copy)
+    return out
+
+
+def test_what_two_processes_left_goes_on_in_one(env, whole, stopped, tmp_path):
+    out = shutil.copytree(stopped, tmp_path / "run")
     finished(env, ["run", "--resume", str(out), *ALONE])
-    finished(env, ["run", "--resume", str(copy)], 2)
-    for each in (out, copy):
-        check_same(each, whole)
+    check_same(out, whole)
 
 
-@pytest.mark.parametrize(("victim", "phase", "words", "num_processes"), [(1, "fedavg", ALONE, 1), (0, "warmup", [], 2)])
-def test_one_process_killed_ends_the_other(env, whole, tmp_path, victim, phase, words, num_processes):
-    """Soon, with a message that names it and says how to go on."""
-    out = tmp_path / "run"
-    with running([*COMMAND, *WEARABLE, *CLUSTER, *SAVED, "--out", str(out)], 2, env=env) as started:
-        await_saved(out, phase, started)
-        pid = started[victim].process.pid
-        os.kill(pid, signal.SIGKILL)
-        begin = time.monotonic()
-        ended = started[1 - victim].ended(SOON + 10.0)
-        assert time.monotonic() - begin < SOON
-    assert ended.returncode == watch.LOST, ended
-    said = [line for line in ended.stderr.splitlines() if line.startswith(f"pfljax: process {victim} of 2 (")]
-    assert said, ended
-    assert f"pid {pid})" in said[-1]
-    assert said[-1].endswith(f"; go on with: pfljax run --resume {out}")
-    assert not (out / "summary.json").exists()
-    finished(env, ["run", "--resume", str(out), *words], num_processes)
+def test_one_process_killed_ends_the_other(env, whole, stopped, tmp_path):
+    """Soon, with a message that names it and says how to go on; now the second one, now the first."""
+    out = shutil.copytree(stopped, tmp_path / "run")
+    words = ["run", "--resume", str(out)]
+    for victim, phase in ((1, "fedavg"), (0, "per_fedavg")):
+        with running([*COMMAND, *words], 2, env=env) as started:
+            await_saved(out, phase, started)
+            pid = started[victim].process.pid
+            os.kill(pid, signal.SIGKILL)
+            begin = time.monotonic()
+            ended = started[1 - victim].ended(SOON + 10.0)
+            assert time.monotonic() - begin < SOON
+        assert ended.returncode == watch.LOST, ended
+        said = [line for line in ended.stderr.splitlines() if line.startswith(f"pfljax: process {victim} of 2 (")]
+        assert said, ended
+        assert f"pid {pid})" in said[-1]
+        assert said[-1].endswith(f"; go on with: pfljax run --resume {out}")
+        assert not (out / "summary.json").exists()
+    finished(env, words, 2)
     check_same(out, whole)
 
 
@@ -143,14 +144,9 @@ def test_other_words_in_one_process_are_refused_in_both(env, tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.parametrize(
-    ("words", "num_devices"),
-    [(["wearable", "algorithm:fedavg_finetune", "--cohort", "2"], 2), (["digits", "algorithm:ditto"], 8)],
-    ids=["cohort", "clients"],
-)
-def test_fewer_clients_than_devices(env, tmp_path, words, num_devices):
-    """2 in a cohort on 4 devices; 14 in a population on 16."""
-    words = ["run", *words, "--rounds", "2", "--warmup-rounds", "2", *SMALL]
+def test_fewer_clients_than_devices(env, tmp_path):
+    """2 in a cohort, 14 in the population, 16 devices."""
+    words = ["run", "digits", "algorithm:ditto", "--cohort", "2", "--rounds", "2", "--warmup-rounds", "2", *SMALL]
     finished(env, [*words, "--out", str(tmp_path / "one")])
-    finished(env, [*words, *CLUSTER, "--out", str(tmp_path / "several")], 2, num_devices)
+    finished(env, [*words, *CLUSTER, "--out", str(tmp_path / "several")], 2, 8)
     check_same(tmp_path / "several", tmp_path / "one")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 sys.path.append(str(ROOT / "scripts"))
 
@@ -78,6 +80,16 @@ def running(
             for each in started:
                 each.process.kill()
                 each.process.wait()
+
+
+def kept_programs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """An environment in which what has been compiled once is read by all that starts later in this test session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "programs"
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
 
 def launched(
