@@ -1,11 +1,12 @@
 """Every algorithm's round beside the gradients in it: what the method itself costs, in time and in bytes.
 
-    python benchmarks/algorithms.py [--names fedavg scaffold ...] [--cohort 32] [--repeats 5] [--out DIR]
+    python benchmarks/algorithms.py [--names fedavg scaffold ...] [--cohort 32] [--repeats 5] [--width 64] [--out DIR]
 
 An MLP 784-200-200-62 on 100 uint8 images a client, batches of 20, one epoch. "bare" is the time of one gradient of a
 batch and its step: the difference between FedAvg of ten epochs and of five, divided by the steps between them. A
 round's ratio is its time over (gradient evaluations a round / devices) * bare; gradient evaluations are `cost`, in
-batches, in which a forward pass counts a third. Bytes are those of one client and one round, kept ones between rounds.
+batches, in which a forward pass counts a third. --width: clients side by side, instead of the one that is chosen (which
+GPUs and TPUs measure for each method: minutes). Bytes are those of one client and one round, kept ones between rounds.
 """
 
 import argparse
@@ -31,10 +32,11 @@ HEAD = """\
 |---|---:|---:|---:|---:|---:|---:|---:|"""
 
 
-def timed(algorithm, people, cohort: int, repeats: int) -> tuple[list[float], float]:
+def timed(algorithm, people, options: argparse.Namespace) -> tuple[list[float], float]:
     """(seconds a round of each block after the first, seconds of compilation)."""
-    arguments = {"cohort": cohort, "block": ROUNDS, "unseen": 0.0, "on_nonfinite": "drop"}  # labels are random
-    blocks = pfl.rounds(algorithm, people, rounds=ROUNDS * (repeats + 1), **arguments)
+    arguments = {"cohort": options.cohort, "block": ROUNDS, "unseen": 0.0, "width": options.width}
+    num_rounds = ROUNDS * (options.repeats + 1)
+    blocks = pfl.rounds(algorithm, people, rounds=num_rounds, on_nonfinite="drop", **arguments)  # labels are random
     first, *rest = blocks
     return [block.seconds / ROUNDS for block in rest], first.compile_seconds
 
@@ -44,6 +46,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", choices=pfl.algorithms.__all__, default=pfl.algorithms.__all__)
     parser.add_argument("--cohort", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--width", type=int, default="auto")
     parser.add_argument("--out", type=Path, help="where to write results.json and results.md")
     options = parser.parse_args()
     people = population(CLIENTS)
@@ -52,7 +55,7 @@ def main() -> None:
     print(f"jax {jax.__version__}, Python {platform.python_version()}, {num_devices} {jax.default_backend()} devices")
 
     epochs = lambda num: pfl.algorithms.fedavg(model, epochs=num, batch=BATCH)
-    five, ten = (timed(epochs(num), people, options.cohort, options.repeats)[0] for num in (5, 10))
+    five, ten = (timed(epochs(num), people, options)[0] for num in (5, 10))
     steps = 5 * options.cohort * -(-ROWS // BATCH) / num_devices
     bare = (statistics.median(ten) - statistics.median(five)) / steps
     print(f"bare: {1e6 * bare:.1f} us a gradient on one device\n\n{HEAD}")
@@ -66,7 +69,7 @@ def main() -> None:
             print(f"| {name} | {error} |")
             rows.append({"name": name, "refused": str(error)})
             continue
-        seconds, compiling = timed(algorithm, people, options.cohort, options.repeats)
+        seconds, compiling = timed(algorithm, people, options)
         gradients = float(algorithm.cost(people.sizes("train"))[: options.cohort].sum())
         middle = statistics.median(seconds)
         row = {
@@ -84,7 +87,13 @@ def main() -> None:
         print(line(row), flush=True)
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)
-        facts = {"jax": jax.__version__, "devices": num_devices, "cohort": options.cohort, "bare_seconds": bare}
+        facts = {
+            "jax": jax.__version__,
+            "devices": num_devices,
+            "cohort": options.cohort,
+            "width": options.width,
+            "bare_seconds": bare,
+        }
         (options.out / "results.json").write_text(json.dumps(facts | {"algorithms": rows}, indent=1) + "\n")
         shown = [line(row) for row in rows if "ms" in row]
         (options.out / "results.md").write_text("\n".join([HEAD, *shown]) + "\n")
