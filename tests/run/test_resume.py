@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from pfljax.cli import main
 from pfljax.run import progress
@@ -19,6 +21,7 @@ from pfljax.run.config import RunConfig, options, plain
 from pfljax.run.job import Started, Trained
 from pfljax.run.presets import PRESETS
 from pfljax.run.resume import configured, left
+from tests.support.processes import kept_programs
 from tests.support.refusal import refusal
 
 assert jax.device_count() == 8  # JAX is up before the command line could ask for another number of devices
@@ -28,7 +31,7 @@ SMALL = [
     *("--warmup.steps", "2", "--adapt.most-steps", "4", "--local.most-steps", "2", "--algorithm.inner-steps", "1"),
     *("--algorithm.steps", "2"),
 ]
-KILLS = 20
+KILLS, MOMENTS = 20, 0.3  # and within how many seconds they come after a save has begun
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -38,6 +41,21 @@ def test_a_configuration_is_read_back_from_a_manifest(preset):
         again = configured(RunConfig, json.loads(json.dumps(plain(config))))
         assert again == config
         assert options(again) == options(config)
+
+
+@pytest.fixture
+def keeps_programs(tmp_path_factory):
+    """Runs of this process, too, compile nothing twice."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs", "jax_enable_compilation_cache")
+    before = {name: jax.config.values[name] for name in names}
+    folder = kept_programs(tmp_path_factory)["JAX_COMPILATION_CACHE_DIR"]
+    for name, value in zip(names, (folder, 0.0, True), strict=True):
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name in names:
+        jax.config.update(name, before[name])
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture
@@ -92,7 +110,7 @@ def test_a_run_that_was_never_saved(copied):
 
 
 @pytest.mark.slow
-def test_the_evaluation_is_done_again_and_records_are_mended(copied, finished, capsys):
+def test_the_evaluation_is_done_again_and_records_are_mended(copied, finished, capsys, keeps_programs):
     """What follows training is lost, the last record is cut, and one is there that no checkpoint knows."""
     text = (finished / "rounds.jsonl").read_text()
     (copied / "rounds.jsonl").write_text(text + text.splitlines()[-1][:20])
@@ -115,7 +133,7 @@ def ask(monkeypatch, event_type, number: int = signal.SIGTERM, phase: str = "", 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_asked_to_stop_and_gone_on_with(tmp_path, finished, capfd, monkeypatch, number):
+def test_asked_to_stop_and_gone_on_with(tmp_path, finished, capfd, monkeypatch, keeps_programs, number):
     """After the first block of each phase in turn, and before the evaluation; the end is as if nothing had been."""
     out = str(tmp_path / "out")
     for phase, words in (("warmup", [*SMALL, "--out", out]), ("per_fedavg", ["run", "--resume", out])):
@@ -135,36 +153,50 @@ def test_asked_to_stop_and_gone_on_with(tmp_path, finished, capfd, monkeypatch, 
     assert (tmp_path / "out" / "clients.csv").read_bytes() == (finished / "clients.csv").read_bytes()
 
 
-def command(*words: str, **options) -> subprocess.Popen:
+def command(*words: str, cwd: Path, env: dict[str, str]) -> subprocess.Popen:
     code = "import sys; from pfljax.cli import main; sys.exit(main())"
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     return subprocess.Popen(
         [sys.executable, "-c", code, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment, **options,
+        cwd=cwd, env=os.environ | env,
     )  # fmt: skip
 
 
+def saves(out: Path) -> set[tuple[str, str]]:
+    """Phase and name of a run's checkpoints. The name of a complete one is the rounds that are done."""
+    return {(each.parent.name, each.name) for each in out.glob("checkpoints/*/[0-9]*")}
+
+
+def await_save(process: subprocess.Popen, out: Path, before: set[tuple[str, str]]) -> None:
+    """Returns when a run begins to save; it must have gone on from the last complete checkpoint of those before."""
+    until = time.monotonic() + 120
+    while not (new := saves(out) - before):
+        assert time.monotonic() < until
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    for phase, name in new:
+        complete = [int(done) for each, done in before if each == phase and done.isdecimal()]
+        assert int(name.partition(".")[0]) > max(complete, default=0), (new, before)
+
+
 @pytest.mark.slow
-def test_killed_at_random_moments(tmp_path):
+def test_killed_at_random_moments(tmp_path, tmp_path_factory):
     """kill -9 while every block is saved: what follows always goes on from a complete checkpoint."""
     words = [*SMALL, "--rounds", "3000", "--warmup-rounds", "4000", "--checkpoint.every", "0"]
-    _, err = (whole := command(*words, "--out", "whole", cwd=tmp_path)).communicate(timeout=300)
+    start = partial(command, cwd=tmp_path, env=kept_programs(tmp_path_factory))
+    _, err = (whole := start(*words, "--out", "whole")).communicate(timeout=300)
     assert whole.returncode == 0, err
-    rng = random.Random(0)
-    process, num_killed = command(*words, "--out", "out", cwd=tmp_path), 0
+    rng, out, num_torn = random.Random(0), tmp_path / "out", 0
+    process, before = start(*words, "--out", "out"), set()
     for _ in range(KILLS):
-        until = time.monotonic() + 120
-        while not list(tmp_path.glob("out/checkpoints/*/[0-9]*")) and time.monotonic() < until:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0.0, 8.0))
-        is_over = process.poll() is not None
+        await_save(process, out, before)
+        time.sleep(MOMENTS * rng.random() ** 3)  # half of them at once, while that save is under way
         process.kill()
         _, err = process.communicate(timeout=60)
-        assert not is_over or process.returncode == 0, err
-        num_killed += not is_over
-        process = command("run", "--resume", "out", cwd=tmp_path)
-    assert num_killed >= KILLS // 2  # the others came too late: all was done
+        assert process.returncode == -signal.SIGKILL, err
+        before = saves(out)
+        num_torn += any(not name.isdecimal() for _, name in before)
+        process = start("run", "--resume", "out")
+    assert num_torn > 0
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert (tmp_path / "out" / "summary.json").read_bytes() == (tmp_path / "whole" / "summary.json").read_bytes()
-    assert len((tmp_path / "out" / "rounds.jsonl").read_text().splitlines()) == 10_000
+    assert (out / "summary.json").read_bytes() == (tmp_path / "whole" / "summary.json").read_bytes()
