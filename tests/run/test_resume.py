@@ -167,9 +167,12 @@ def saves(out: Path) -> set[tuple[str, str]]:
 
 
 def await_save(process: subprocess.Popen, out: Path, before: set[tuple[str, str]]) -> None:
-    """Returns when a run begins to save; it must have gone on from the last complete checkpoint of those before."""
+    """Returns when a run begins to save, and one checkpoint at least is complete.
+
+    It must have gone on from the last complete one of those before.
+    """
     until = time.monotonic() + 120
-    while not (new := saves(out) - before):
+    while not (new := saves(out) - before) or not any(name.isdecimal() for _, name in new | before):
         assert time.monotonic() < until
         assert process.poll() is None, process.communicate()
         time.sleep(0.002)
