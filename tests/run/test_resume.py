@@ -184,7 +184,7 @@ def await_save(process: subprocess.Popen, out: Path, before: set[tuple[str, str]
 @pytest.mark.slow
 def test_killed_at_random_moments(tmp_path, tmp_path_factory):
     """kill -9 while every block is saved: what follows always goes on from a complete checkpoint."""
-    words = [*SMALL, "--rounds", "3000", "--warmup-rounds", "4000", "--checkpoint.every", "0"]
+    words = [*SMALL, "--rounds", "1500", "--warmup-rounds", "1000", "--checkpoint.every", "0"]
     start = partial(command, cwd=tmp_path, env=kept_programs(tmp_path_factory))
     _, err = (whole := start(*words, "--out", "whole")).communicate(timeout=300)
     assert whole.returncode == 0, err
