@@ -34,7 +34,8 @@ def digest(name, **arguments):
     own = result.personal(population.ids[3], 2).vars.params
     numbers = jax.tree.leaves((on_host(result.server), clients, on_host(own), [e.test() for e in figures.entries]))
     losses = [record["loss"] for record in result.records if "loss" in record]
-    return [hashlib.sha256(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in numbers)).hexdigest(), losses]
+    looks = [record["validation_loss"] for record in result.records if "validation_loss" in record]
+    return [hashlib.sha256(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in numbers)).hexdigest(), losses, looks]
 
 left = {{what: digest(**arguments) for what, arguments in {asked!r}.items()}}
 print("LEFT", json.dumps([left, len(jax.devices()), jax.process_count()]), flush=True)
@@ -42,7 +43,9 @@ print("LEFT", json.dumps([left, len(jax.devices()), jax.process_count()]), flush
 COMMON = {"cohort": 6, "rounds": 4, "seed": 2, "width": 1, "reduction": "ordered"}
 # SCAFFOLD moves a server, a control variate and kept state; the evaluation and one client's model come along.
 RESIDENT = COMMON | {"name": "scaffold"}
-RUNS = {"resident": RESIDENT, "streamed": RESIDENT | {"examples": "streamed"}}
+ON_HOSTS = RESIDENT | {"state": "host", "block": 1}
+RUNS = {"resident": RESIDENT, "streamed": RESIDENT | {"examples": "streamed"}, "on hosts": ON_HOSTS}
+RUNS |= {"looked at": ON_HOSTS | {"eval_every": 1}}
 MORE = {"individual uploads": COMMON | {"name": "fedfomo"}}  # on two layouts
 DONE = 3  # rounds, when a run is saved
 
@@ -63,7 +66,7 @@ def ran(asked: dict[str, dict], layout: tuple[int, int], env: dict[str, str]) ->
 def left(tmp_path_factory) -> dict[tuple[int, int], dict[str, list]]:
     """What the runs left on each layout. One is saved after a few rounds on 2 x 2, and goes on on the others."""
     env, saved = kept_programs(tmp_path_factory), tmp_path_factory.mktemp("saved")
-    saves = RESIDENT | {"block": 1, "folder": str(saved)}
+    saves = ON_HOSTS | {"folder": str(saved)}  # of the hosts' rows, each process its own
     found = {SAVES: ran(RUNS | MORE | {"begun": saves | {"rounds": DONE}}, SAVES, env)}
     for layout in OTHERS:
         copy = shutil.copytree(saved, saved.with_name("x".join(map(str, layout))))
@@ -85,8 +88,9 @@ def test_saved_on_two_by_two_goes_on_elsewhere(left, layout):
     assert left[layout]["gone on with"] == left[ALONE]["resident"]
 
 
-def test_state_on_the_host_is_refused_in_several_processes():
-    program = PROGRAM.format(asked={"host": {"name": "scaffold", "cohort": 4, "rounds": 1, "state": "host"}})
-    for each in launched(program, 2, 1):
-        assert each.returncode == 1
-        assert "state: expected it to be kept on the devices of 2 processes" in each.stderr
+def test_whoever_keeps_it_and_whatever_was_looked_at_the_numbers_are_the_same(left):
+    alone = left[ALONE]
+    assert alone["resident"] == alone["streamed"] == alone["on hosts"]
+    for each in left.values():
+        assert each["looked at"] == alone["looked at"]
+        assert len(each["looked at"][2]) == COMMON["rounds"]
