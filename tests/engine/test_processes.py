@@ -35,7 +35,8 @@ def digest(name, **arguments):
     numbers = jax.tree.leaves((on_host(result.server), clients, on_host(own), [e.test() for e in figures.entries]))
     losses = [record["loss"] for record in result.records if "loss" in record]
     looks = [record["validation_loss"] for record in result.records if "validation_loss" in record]
-    return [hashlib.sha256(b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in numbers)).hexdigest(), losses, looks]
+    bits = b"".join(np.ascontiguousarray(leaf).tobytes() for leaf in numbers)
+    return [hashlib.sha256(bits).hexdigest(), losses, looks]
 
 left = {{what: digest(**arguments) for what, arguments in {asked!r}.items()}}
 print("LEFT", json.dumps([left, len(jax.devices()), jax.process_count()]), flush=True)
