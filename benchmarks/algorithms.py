@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--names", nargs="+", choices=pfl.algorithms.__all__, default=pfl.algorithms.__all__)
     parser.add_argument("--cohort", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--width", type=int, default="auto")
+    parser.add_argument("--width", type=lambda word: word if word == "auto" else int(word), default="auto")
     parser.add_argument("--out", type=Path, help="where to write results.json and results.md")
     options = parser.parse_args()
     people = population(CLIENTS)
