@@ -26,7 +26,7 @@ def add_lanes(total: Tree, new: Tree, run: jax.Array) -> Tree:
 
     def add(total, new):
         if total.shape[0] == 1:
-            return total + (new if new.shape[0] == 1 else new.sum(axis=0, keepdims=True))
+            return total + (new if new.shape[0] == 1 else new.sum(axis=0, keepdims=True, dtype=new.dtype))
         return total.at[run].add(new)
 
     return jax.tree.map(add, total, new)
