@@ -3,6 +3,8 @@
 Importing computes nothing, touches no device and changes no setting.
 """
 
+from typing import TYPE_CHECKING
+
 from pfljax import algorithms, data, models, upload
 from pfljax.checkpoints import Checkpoints, load_checkpoint
 from pfljax.cluster import use_processes
@@ -10,8 +12,10 @@ from pfljax.engine import Block, Diverged, Result, debug, rounds, use_cores
 from pfljax.errors import PflError
 from pfljax.evaluate import Evaluation, evaluate
 from pfljax.keys import Seeds
-from pfljax.run.load import load_run
 from pfljax.simulate import simulate
+
+if TYPE_CHECKING:
+    from pfljax.run.load import load_run
 
 __version__ = "0.1.0"
 __all__ = [
@@ -35,3 +39,12 @@ __all__ = [
     "use_cores",
     "use_processes",
 ]
+
+
+def __getattr__(name: str):
+    """`load_run` when it is asked for: the command's room is not imported by those who do not use it."""
+    if name != "load_run":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from pfljax.run.load import load_run
+
+    return load_run
