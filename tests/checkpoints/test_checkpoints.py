@@ -20,7 +20,7 @@ from pfljax.checkpoints.fingerprint import fingerprint
 from pfljax.checkpoints.lock import NAME, locked
 from pfljax.checkpoints.store import Store
 from pfljax.engine import Snapshot
-from pfljax.engine.round import Clients
+from pfljax.engine.shelf import Clients
 from tests.checkpoints.test_resume_bits import MODEL, PEOPLE
 from tests.support.refusal import refusal
 from tests.support.runs import bits

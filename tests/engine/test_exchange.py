@@ -15,6 +15,7 @@ from pfljax.engine.exchange import fetch, store
 from pfljax.engine.job import make_job
 from pfljax.engine.ready import Feed, make_program
 from pfljax.engine.route import busiest, grid, peers, route
+from pfljax.engine.shelf import Clients, Shelf, in_order, taken
 from tests.support.zoo import ALGORITHMS, people, tiny_model
 
 NUM_HERE, SLOTS = 5, 7  # rows of state and slots on a device
@@ -23,20 +24,41 @@ NUM_HERE, SLOTS = 5, 7  # rows of state and slots on a device
 GRIDS = [(), (2,), (3,), (8,), (2, 2), (2, 3), (2, 4), (2, 2, 2)]
 
 
-def exchanged(state, row, mask, kept, new, grid, spare=0):
-    """(what each slot gets, the state afterwards); spare: rows more than the busiest peers need"""
+def exchanged(shelf, row, mask, kept, new, grid, spare=0):
+    """(what each slot's client has, whether it is known, the shelf afterwards, its clients in their order).
+
+    new: what the slots make of it; spare: rows more than the busiest peers need
+    """
     num_devices = math.prod(grid)
     places = (row.reshape(1, num_devices, SLOTS), mask.reshape(1, num_devices, SLOTS), NUM_HERE, grid)
     rooms = tuple(max(1, room) + spare for room in busiest(*places))
     way = jax.tree.map(lambda leaf: leaf[0], route(*places, rooms))
 
-    def there_and_back(state, way, kept, new):
+    def there_and_back(shelf, way, kept, new):
         way = jax.tree.map(lambda leaf: leaf[0], way)
-        return fetch(state, way, grid), store(state, way, kept, new, grid)
+        shelf, source, known = fetch(shelf, way, grid)
+        mine = taken(shelf.rows.kept, source)
+        trained = jax.tree.map(lambda leaf, rows: leaf.at[shelf.free].set(rows), shelf.rows.kept, new)
+        return mine, known, store(shelf._replace(rows=shelf.rows._replace(kept=trained)), way, kept, grid)
 
     mesh, here = Mesh(np.array(jax.devices()[:num_devices]), (AXIS,)), PartitionSpec(AXIS)
     mapped = jax.shard_map(there_and_back, mesh=mesh, in_specs=(here,) * 4, out_specs=here, check_vma=False)
-    return jax.jit(mapped)(state, way, kept, new)
+    mine, known, after = jax.jit(mapped)(shelf, way, kept, new)
+    return mine, known, after, in_order(after, mesh=mesh)
+
+
+def shuffled(clients: Clients, num_devices: int, generator) -> Shelf:
+    """A shelf with these clients on it, in any order, and numbers of nobody in the free rows."""
+    order = np.stack([generator.permutation(NUM_HERE + SLOTS) for _ in range(num_devices)]).astype(np.int32)
+    place, free = order[:, :NUM_HERE], order[:, NUM_HERE:]
+    at = (np.arange(num_devices)[:, None] * (NUM_HERE + SLOTS) + place).ravel()
+
+    def laid(leaf):
+        rows = generator.integers(2, size=(num_devices * (NUM_HERE + SLOTS), *leaf.shape[1:])).astype(leaf.dtype)
+        rows[at] = leaf
+        return rows
+
+    return Shelf(jax.tree.map(laid, clients), place.ravel(), free.ravel())
 
 
 def rows_of(case: str, num_devices: int, generator) -> np.ndarray:
@@ -64,21 +86,32 @@ def test_every_slot_gets_its_row_and_every_row_what_its_slot_kept(spare, case, h
             "count": generator.integers(9, size=size, dtype=np.int32),
         }
 
-    state, new = values(total), values(slots)
-    row, mask = np.zeros(slots, np.int32), np.zeros(slots, bool)
-    wanted = rows_of(case, num_devices, generator)
-    place = generator.permutation(slots)[: len(wanted)]
-    if case == "of one device":
-        place = slots - 1 - np.arange(len(wanted))  # and all of them go to the last one
-    row[place], mask[place] = wanted, True
-    kept = mask & (generator.random(slots) < 0.7)
+    clients = Clients(values(total), generator.random(total) < 0.5)
+    shelf = shuffled(clients, num_devices, generator)
+    for _ in range(2):  # the second round finds what the first has moved
+        new, row, mask = values(slots), np.zeros(slots, np.int32), np.zeros(slots, bool)
+        wanted = rows_of(case, num_devices, generator)
+        place = generator.permutation(slots)[: len(wanted)]
+        if case == "of one device":
+            place = slots - 1 - np.arange(len(wanted))  # and all of them go to the last one
+        row[place], mask[place] = wanted, True
+        kept = mask & (generator.random(slots) < 0.7)
 
-    mine, after = exchanged(state, row, mask, kept, new, hops, spare)
-    for name, before in state.items():
-        np.testing.assert_array_equal(np.asarray(mine[name])[mask], before[row[mask]])
-        expected = before.copy()
-        expected[row[kept]] = new[name][kept]
-        np.testing.assert_array_equal(after[name], expected)
+        mine, known, shelf, after = exchanged(shelf, row, mask, kept, new, hops, spare)
+        np.testing.assert_array_equal(np.asarray(known)[mask], clients.visited[row[mask]])
+        for name, before in clients.kept.items():
+            np.testing.assert_array_equal(np.asarray(mine[name])[mask], before[row[mask]])
+            expected = before.copy()
+            expected[row[kept]] = new[name][kept]
+            np.testing.assert_array_equal(after.kept[name], expected)
+        visited = clients.visited.copy()
+        visited[row[kept]] = True
+        np.testing.assert_array_equal(after.visited, visited)
+        order = np.concatenate(
+            [np.asarray(part).reshape(num_devices, -1) for part in (shelf.place, shelf.free)], axis=1
+        )
+        np.testing.assert_array_equal(np.sort(order, axis=1), np.tile(np.arange(NUM_HERE + SLOTS), (num_devices, 1)))
+        clients = jax.tree.map(np.asarray, after)
 
 
 def test_the_busiest_pair_is_counted_by_hand():
@@ -89,10 +122,8 @@ def test_the_busiest_pair_is_counted_by_hand():
     assert busiest(place, mask, NUM_HERE, (2,)) == (3,)
     home, (sent,), wanted = route(place, mask, NUM_HERE, (2,), (3,))
     np.testing.assert_array_equal(home[0], [[0, 5, 1, 5], [1, 5, 5, 5]])
-    np.testing.assert_array_equal(
-        sent[1, 1], [0, 1, 4, 5, 5, 5]
-    )  # of device 1: rows 5, 6, 9 to device 0, none to itself
-    np.testing.assert_array_equal(wanted[1, 0], [4, 4, 4, 0, 1, 2])  # the slots of device 0 that they fill
+    np.testing.assert_array_equal(sent[1, 1], [0, 1, 4])  # of device 1: rows 5, 6, 9, to the only other one
+    np.testing.assert_array_equal(wanted[1, 0], [0, 1, 2])  # the slots of device 0 that they fill
 
 
 def test_two_hops_by_hand():

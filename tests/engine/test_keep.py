@@ -47,7 +47,7 @@ def test_only_a_blocks_clients_are_on_the_devices(population, ditto, monkeypatch
     monkeypatch.setattr(ready, "LENT_BYTES", 1)  # room for one round's clients: blocks shrink to single rounds
     made = pfl.engine.prepare(ditto, population, cohort=4, devices=1, state="host")
     assert made.num_kept == 4
-    assert made.job.shapes(made.num_kept).clients.visited.shape == (4,)
+    assert made.job.clients(made.num_kept).visited.shape == (4,)
     blocks = list(pfl.rounds(ditto, population, devices=1, block=5, state="host", **ARGUMENTS))
     assert max(block.num_rounds for block in blocks) == 1
     whole = pfl.simulate(ditto, population, devices=1, state="device", **ARGUMENTS)

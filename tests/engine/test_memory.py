@@ -39,9 +39,9 @@ def test_the_server_is_donated():
     population = crowd(20)
     made = pfl.engine.prepare(pfl.algorithms.ditto(pfl.models.mlp(population, (50,))), population, cohort=8, devices=2)
     found = made.compiled.memory_analysis()
-    carry = made.job.shapes(made.num_kept)
+    carry = made.job.shapes(made.num_kept, made.num_slots)
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry.servers))
-    held += sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry.clients)) // 2
+    held += sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(carry.shelf)) // 2
     assert found.alias_size_in_bytes >= held
     assert Needs.of(made.compiled).total == (
         found.argument_size_in_bytes

@@ -11,19 +11,20 @@ from jax.sharding import PartitionSpec as P
 
 from pfljax.engine.devices import AXIS
 from pfljax.engine.place import Placed
-from pfljax.engine.round import Clients, Slots, Spec, run_round
+from pfljax.engine.round import Slots, Spec, run_round
+from pfljax.engine.shelf import Shelf
 from pfljax.engine.stream import here, specs
 from pfljax.types import Key, Tree
 
 
 class Carry(NamedTuple):
-    """What goes from round to round. servers: [run, ...]; clients: kept state.
+    """What goes from round to round. servers: [run, ...]; shelf: kept client state.
 
     halted: [run] int32, the round whose update was not finite, -1 while all is well.
     """
 
     servers: Tree
-    clients: Clients
+    shelf: Shelf
     halted: jax.Array
 
 
@@ -56,21 +57,21 @@ def run_block(
             return lanes._replace(way=now.way, num_chunks=now.num_chunks)
 
         def one_round(index, loop):
-            (servers, clients, halted), infos, server_infos = loop
+            (servers, shelf, halted), infos, server_infos = loop
             now = of_round(index)
             is_on = halted < 0
             now = now._replace(num_chunks=jnp.where(is_on.any(), now.num_chunks, 0))
             now = now._replace(mask=now.mask & is_on[now.run])
             round = first_round + index
-            servers, clients, (info, server_info), is_good = run_round(spec, servers, clients, placed, now, key, round)
+            servers, shelf, (info, server_info), is_good = run_round(spec, servers, shelf, placed, now, key, round)
             halted = jnp.where(is_on & ~is_good, round, halted)
             info = jax.tree.map(jnp.ravel, info)
             put = lambda leaf, new: leaf.at[index].set(new)
             infos, server_infos = jax.tree.map(put, infos, info), jax.tree.map(put, server_infos, server_info)
-            return Carry(servers, clients, halted), infos, server_infos
+            return Carry(servers, shelf, halted), infos, server_infos
 
         _, _, (info, server_info), _ = jax.eval_shape(
-            lambda: run_round(spec, carry.servers, carry.clients, placed, of_round(0), key, first_round)
+            lambda: run_round(spec, carry.servers, carry.shelf, placed, of_round(0), key, first_round)
         )
         max_rounds, num_slots = slots.row.shape
         infos = jax.tree.map(lambda s: jnp.zeros((max_rounds, num_slots), s.dtype), info)

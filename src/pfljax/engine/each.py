@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from pfljax.engine.devices import AXIS, by_client, on_host, put, replicated
 from pfljax.engine.place import Placed
+from pfljax.engine.runs import each_lane
 from pfljax.engine.stream import Stream, here, specs
 from pfljax.plan.deal import deal
 from pfljax.types import Tree
@@ -104,11 +105,7 @@ def _map_clients(
         one = lambda lane: fn(spec, shared, lane, placed)
 
         def chunk(index, out):
-            now = jax.tree.map(lambda leaf: leaf[index], lanes)
-            if width == 1:
-                new = jax.tree.map(lambda x: x[None], one(jax.tree.map(lambda leaf: leaf[0], now)))
-            else:
-                new = jax.vmap(one)(now)
+            new = each_lane(one, width)(jax.tree.map(lambda leaf: leaf[index], lanes))
             return jax.tree.map(lambda leaf, value: leaf.at[index].set(value), out, new)
 
         shapes = jax.eval_shape(one, jax.tree.map(lambda leaf: leaf[0, 0], lanes))

@@ -16,13 +16,14 @@ from pfljax.data.memory import ALIGNMENT
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.devices import make_mesh, put, replicated
-from pfljax.engine.keep import State, at_home, num_bytes
+from pfljax.engine.keep import State, at_home
 from pfljax.engine.memory import free_bytes, said
 from pfljax.engine.place import max_count, narrowed
 from pfljax.engine.round import OnNonfinite, Spec
 from pfljax.engine.route import Grid, grid
 from pfljax.engine.runs import stack
-from pfljax.engine.start import client_shapes, fresh_clients, initial_server
+from pfljax.engine.shelf import Clients, num_bytes, shapes
+from pfljax.engine.start import client_shapes, fresh_shelf, initial_server
 from pfljax.engine.stream import Examples
 from pfljax.errors import PflError, whole
 from pfljax.plan import Planner, Sampler, hold_out
@@ -101,24 +102,32 @@ class Job:
         """A run's server before the first round."""
         return initial_server(self.algorithm._replace(hyper=run.hyper), run.census, run.seeds, self.params)
 
-    def begin(self, num_kept: int) -> Carry:
+    def begin(self, num_kept: int, num_slots: int) -> Carry:
         """The state before the first round, on its devices, in buffers that the loop may donate.
 
-        num_kept: rows of client state on the devices
+        num_kept: clients whose state is on the devices; num_slots: free rows beside it on each
         """
         servers = [self.server(run) for run in self.runs]
         return Carry(
             put(jax.tree.map(lambda *leaves: stack(leaves), *servers), replicated(self.mesh)),
-            fresh_clients(self.algorithm, servers[0], num_kept, self.mesh),
+            fresh_shelf(self.algorithm.name, self.clients(num_kept), num_slots, self.mesh),
             put(np.full(len(self.runs), -1, np.int32), replicated(self.mesh)),
         )
 
-    def shapes(self, num_kept: int) -> Carry:
+    def shapes(self, num_kept: int, num_slots: int) -> Carry:
         """What `begin` returns, as shapes; nothing is computed."""
-        server, everywhere = jax.eval_shape(lambda: self.server(self.runs[0])), replicated(self.mesh)
+        everywhere = replicated(self.mesh)
         wide = lambda s: jax.ShapeDtypeStruct((len(self.runs), *s.shape), s.dtype, sharding=everywhere)
         halted: Any = jax.ShapeDtypeStruct((len(self.runs),), np.int32, sharding=everywhere)
-        return Carry(jax.tree.map(wide, server), client_shapes(self.algorithm, server, num_kept, self.mesh), halted)
+        return Carry(jax.tree.map(wide, self._server), shapes(self.clients(num_kept), num_slots, self.mesh), halted)
+
+    def clients(self, num_kept: int) -> Clients:
+        """The kept state of so many clients in their order, padded to the mesh, as shapes."""
+        return client_shapes(self.algorithm, self._server, num_kept, self.mesh)
+
+    @cached_property
+    def _server(self) -> Tree:
+        return jax.eval_shape(lambda: self.server(self.runs[0]))
 
     @property
     def num_kept(self) -> int:
@@ -133,7 +142,7 @@ class Job:
     @cached_property
     def keeps(self) -> bool:
         """Whether clients keep anything."""
-        return bool(jax.tree.leaves(self.shapes(1).clients))
+        return bool(jax.tree.leaves(self.clients(1)))
 
     @cached_property
     def grid(self) -> Grid:
@@ -228,7 +237,7 @@ def _settings(algorithm: Algorithm, hyper: Mapping[str, Sequence[float]] | None)
 
 def _at_home(job: Job, state: State | Literal["auto"]) -> State:
     """Where client state lives: on the devices if it fits there, unless the caller has said."""
-    kept = job.shapes(job.num_kept).clients
+    kept = job.clients(job.num_kept)
     if not jax.tree.leaves(kept):
         return "device"
     if state == "auto":

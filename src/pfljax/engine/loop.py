@@ -23,6 +23,7 @@ from pfljax.engine.remarks import remark
 from pfljax.engine.result import Diverged, Result
 from pfljax.engine.round import OnNonfinite
 from pfljax.engine.runs import pick
+from pfljax.engine.shelf import in_order
 from pfljax.engine.snapshot import Resume, resumed, taken
 from pfljax.engine.width import Width
 from pfljax.errors import PflError, whole
@@ -248,7 +249,7 @@ def _result(
     if carry.halted.is_deleted():
         raise PflError("result: expected to be asked before the next block ran; its buffers are gone")
     about, num_clients = job.runs[run], job.population.num_clients
-    clients = carry.clients.copied() if kept is None else kept.copied()
+    clients = in_order(carry.shelf, mesh=job.mesh) if kept is None else kept.copied()
     if len(job.runs) > 1:
         own = lambda leaf: np.array(leaf[run * num_clients : (run + 1) * num_clients])
         clients = jax.tree.map(own, on_host(clients))

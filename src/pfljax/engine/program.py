@@ -20,7 +20,7 @@ from pfljax.engine.keep import lent_places, most_lent, owners_of
 from pfljax.engine.memory import Needs
 from pfljax.engine.place import Placed, place, placed_shapes
 from pfljax.engine.round import Slots
-from pfljax.engine.route import Route, busiest, route
+from pfljax.engine.route import Route, busiest, num_peers, route
 from pfljax.engine.stream import Stream
 from pfljax.plan import Plan, Planner
 from pfljax.plan.deal import capacity
@@ -54,7 +54,14 @@ class Program:
         mesh, job = self.job.mesh, self.job
         scalar = jax.ShapeDtypeStruct((), np.int32, sharding=replicated(mesh))
         examples = self.stream.shapes(self.num_rows) if self.stream else placed_shapes(job.population, mesh)
-        arguments = (job.shapes(self.num_kept), examples, self._slot_shapes(), scalar, scalar, job.key_shapes())
+        arguments = (
+            job.shapes(self.num_kept, self.num_slots),
+            examples,
+            self._slot_shapes(),
+            scalar,
+            scalar,
+            job.key_shapes(),
+        )
         return run_block.trace(*arguments, spec=job.spec(self.width), mesh=mesh)
 
     @cached_property
@@ -112,7 +119,7 @@ class Program:
 
     def begin(self) -> Carry:
         """The state before the first round."""
-        return self.job.begin(self.num_kept)
+        return self.job.begin(self.num_kept, self.num_slots)
 
     def most_sent(self, plan: Plan) -> tuple[int, ...]:
         """For each hop the most rows of kept state that one device has to send to a peer in a round."""
@@ -147,6 +154,16 @@ class Program:
         """Rows of client state on one device."""
         return -(-self.num_kept // self.mesh.size)
 
+    @property
+    def num_rows_here(self) -> int:
+        """Rows of kept state on one device, those that are nobody's included."""
+        return self.num_kept_here + self.num_slots
+
+    @property
+    def num_slots(self) -> int:
+        """Clients that one device has room for in a round."""
+        return self.width * capacity(self.job.num_lanes, self.mesh.size, self.width)
+
     def place(self) -> Placed | None:
         """The examples, if they live on the devices."""
         return None if self.stream else place(self.job.population, self.job.mesh)
@@ -176,16 +193,13 @@ class Program:
 
     def _slot_shapes(self) -> Slots:
         mesh = self.job.mesh
-        room = capacity(self.job.num_lanes, mesh.size, self.width)
-        here, shape = by_client(mesh, axis=1), (self.max_rounds, mesh.size, room * self.width)
+        here, shape = by_client(mesh, axis=1), (self.max_rounds, mesh.size, self.num_slots)
 
         def slot(shape: tuple[int, ...], dtype: Any) -> Any:
             return jax.ShapeDtypeStruct(shape, dtype, sharding=here)
 
         numbers, grid = slot(shape, np.int32), self.job.grid
-        sizes = (
-            [size * room for size, room in zip(reversed(grid), self.num_sent, strict=True)] if self.job.keeps else []
-        )
+        sizes = [num_peers(grid, hop) * room for hop, room in enumerate(self.num_sent)] if self.job.keeps else []
         sent = tuple(slot((*shape[:2], size), np.int32) for size in sizes)
         way = Route(numbers, sent, sent[-1] if sent else ()) if self.job.keeps else ()
         return Slots(numbers, numbers, way, numbers, slot(shape, bool), slot(shape[:2], np.int32))

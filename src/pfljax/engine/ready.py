@@ -12,10 +12,10 @@ from pfljax.data.memory import check_mapped
 from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.job import Job, make_job
-from pfljax.engine.keep import Kept, num_bytes
+from pfljax.engine.keep import Kept
 from pfljax.engine.place import Placed
 from pfljax.engine.program import Program, clients_of
-from pfljax.engine.round import Clients
+from pfljax.engine.shelf import Clients, num_bytes
 from pfljax.engine.stream import Stream
 from pfljax.engine.width import Width, fit, fitting, is_exhausted, refusal, say_narrower
 from pfljax.errors import PflError, whole
@@ -73,7 +73,7 @@ def _num_kept(job: Job, max_rounds: int, needed: int) -> int:
 
     needed: for a round, on one device
     """
-    per_client = num_bytes(job.shapes(1).clients) // job.mesh.size  # padded to one client a device
+    per_client = num_bytes(job.clients(1)) // job.mesh.size  # padded to one client a device
     most = max(LENT_BYTES // max(1, per_client), min(_with_slack(needed), job.num_lanes))
     return job.mesh.size * min(most, max_rounds * job.num_lanes, job.num_kept_here)
 
@@ -85,7 +85,7 @@ def started(job: Job, width: Width, max_rounds: int) -> tuple[Carry, "Feed"]:
     """
     make = lambda width, why: make_program(job, width, why, max_rounds)
     program = fit(make, job, width)
-    kept = Kept.fresh(job.shapes(job.num_kept).clients, job.mesh) if job.state == "host" else None
+    kept = Kept.fresh(job.clients(job.num_kept), job.mesh) if job.state == "host" else None
     while True:
         try:
             feed = Feed(program, program.place(), kept)
@@ -144,7 +144,7 @@ class Feed:
                 most_rows = min(_with_slack(needed), self.program.job.population.num_rows)
                 self._enlarge(first_round, "examples", num_rows=most_rows)
         if self.kept is not None:
-            self._gathered = self.kept.gathered(self.program.owners(plan), self.program.num_kept_here)
+            self._gathered = self.kept.gathered(self.program.owners(plan), self.program.num_rows_here)
         if self.placed is None:
             return plan, self.program.gather(plan)
         for name, array in self.program.job.population.arrays.items():
@@ -168,12 +168,12 @@ class Feed:
         if self.kept is None:
             return carry
         assert self._gathered is not None
-        owners, num_lent = self.program.owners(plan), self.program.num_kept_here
-        lent, self._gathered = self.kept.lend(self._gathered, owners, self._changed, num_lent), None
-        return carry._replace(clients=lent)
+        owners, rows = self.program.owners(plan), (self.program.num_rows_here, self.program.num_slots)
+        lent, self._gathered = self.kept.lend(self._gathered, owners, self._changed, *rows), None
+        return carry._replace(shelf=lent)
 
     def take_back(self, carry: Carry, plan: Plan) -> None:
         """Stores what has become of that state."""
         if self.kept is not None:
             self._changed = self.program.owners(plan)
-            self.kept.take_back(self._changed, carry.clients, len(carry.clients.visited) // self.program.mesh.size)
+            self.kept.take_back(self._changed, carry.shelf)

@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 
 from pfljax.data.population import Population
 from pfljax.engine.personal import personal
-from pfljax.engine.round import Clients
+from pfljax.engine.shelf import Clients
 from pfljax.engine.stream import Examples
 from pfljax.errors import PflError
 from pfljax.keys import Seeds

@@ -20,7 +20,8 @@ from pfljax.engine.exchange import fetch, individuals, store
 from pfljax.engine.joined import joined
 from pfljax.engine.place import Placed, shard_of
 from pfljax.engine.route import Grid
-from pfljax.engine.runs import add_lanes, each_run, pick, zeros
+from pfljax.engine.runs import add_lanes, each_lane, each_run, pick, zeros
+from pfljax.engine.shelf import Shelf, lanes_of, with_lanes
 from pfljax.errors import PflError
 from pfljax.types import Aggregate, Array, Info, Key, Tree
 from pfljax.upload.transforms import Transform, applied
@@ -47,20 +48,6 @@ class Spec(NamedTuple):
     max_count: int
 
 
-class Clients(NamedTuple):
-    """Kept client state: kept [client, ...]; visited [client] bool, False until a client first takes part.
-
-    Both are () for methods that keep nothing. In a sweep the client axis holds one run's clients after another's.
-    """
-
-    kept: Tree
-    visited: Tree
-
-    def copied(self) -> "Clients":
-        """The same state in buffers of its own."""
-        return jax.tree.map(jnp.copy, self)
-
-
 class Slots(NamedTuple):
     """One device's part of one round's plan: [chunk, lane]; num_chunks scalar. way: that of kept state, or ()."""
 
@@ -73,14 +60,14 @@ class Slots(NamedTuple):
 
 
 def run_round(
-    spec: Spec, servers: Tree, clients: Clients, placed: Placed, slots: Slots, key: Key, round: jax.Array
-) -> tuple[Tree, Clients, tuple[Info, Info], jax.Array]:
-    """(servers, clients, (client info {name: [chunk, lane]}, server info {name: [run]}), is_good [run]).
+    spec: Spec, servers: Tree, shelf: Shelf, placed: Placed, slots: Slots, key: Key, round: jax.Array
+) -> tuple[Tree, Shelf, tuple[Info, Info], jax.Array]:
+    """(servers, shelf, (client info {name: [chunk, lane]}, server info {name: [run]}), is_good [run]).
 
     servers: [run, ...]; key: [run]. `is_good` is False when the run is to stop: an update was not finite (unless such
     are dropped), or the server's own step was not. Then nothing of that run has moved.
     """
-    mine = fetch(clients, slots.way, spec.grid)
+    shelf, source, known = fetch(shelf, slots.way, spec.grid)
     before, finite = servers, jnp.ones(slots.row.shape, bool)
     mask = jnp.asarray(slots.mask)
     is_good = jnp.ones(spec.num_runs, bool)
@@ -88,7 +75,10 @@ def run_round(
     for index, (client, server_step) in enumerate(spec.passes):
         key_pass = each_run(lambda key, index=index: keys.at(key, index), spec.num_runs)(key)
         now = slots._replace(mask=mask & finite)
-        total, each, like, mine, info = run_chunks(spec, client, servers, mine, placed, now, key_pass, round)
+        given = Given(shelf.rows.kept, source, known, shelf.free)
+        total, each, like, new, info = run_chunks(spec, client, servers, given, placed, now, key_pass, round)
+        shelf = shelf._replace(rows=shelf.rows._replace(kept=new))
+        source, known = shelf.free, jax.tree.map(jnp.ones_like, known)  # the next pass goes on from what is there now
         total = sum_over_devices(total, spec.num_devices)
         if spec.on_nonfinite == "drop":
             finite = finite & info["finite"]
@@ -98,9 +88,9 @@ def run_round(
         finite_so_far = infos.get("finite", True) & info["finite"]
         infos, server_infos = infos | info | {"finite": finite_so_far}, server_infos | server_info
     kept = mask & finite & is_good[slots.run]
-    updated = store(clients, slots.way, kept.reshape(-1), mine, spec.grid)
+    shelf = store(shelf, slots.way, kept.reshape(-1), spec.grid)
     servers = each_run(choose, spec.num_runs)(is_good, servers, before)
-    return servers, updated, (infos, server_infos), is_good
+    return servers, shelf, (infos, server_infos), is_good
 
 
 def _server_step(spec: Spec, server_step: Callable, like: Tree, round: jax.Array) -> Callable:
@@ -122,64 +112,81 @@ def _server_step(spec: Spec, server_step: Callable, like: Tree, round: jax.Array
     return step
 
 
-def run_chunks(spec, client, servers, mine, placed, slots, key, round):
+class Given(NamedTuple):
+    """What a pass does with kept state.
+
+    kept: [row, ...]; source: [slot] int32, the row from which a client starts, if it is known [slot] bool; free: [slot]
+    int32, the row into which its new state goes. () for methods that keep nothing
+    """
+
+    kept: Tree
+    source: Any
+    known: Any
+    free: Any
+
+
+def run_chunks(spec, client, servers, given, placed, slots, key, round):
     """The client loop: no collective inside.
 
-    Returns ((sums, counts), individuals, uploads' types, state [slot, ...], info). sums, counts: [run, ...], the sums
-    as the reduction keeps them; individuals, info: [chunk, lane, ...].
+    Returns ((sums, counts), individuals, uploads' types, kept state [row, ...], info). sums, counts: [run, ...], the
+    sums as the reduction keeps them; individuals, info: [chunk, lane, ...].
     """
     width, likes = slots.row.shape[1], []
+    source, known, free = jax.tree.map(lambda leaf: leaf.reshape(-1, width), given[1:])
     lift, settle, _ = aggregate.reduction(spec.reduction)
 
-    def one(row, run, steps, mask, state):
+    def fresh(row, run):
+        key_client = keys.client(pick(key, run), round, row)
+        return spec.init_client(keys.use(key_client, "init"), spec.send(pick(servers, run), row))
+
+    def started(kept, index):
+        """What a chunk's clients start from: [lane, ...]. A branch: what is read from all rows in the same breath as
+        they are written to is read from a copy of them all."""
+        if not jax.tree.leaves(kept):
+            return kept
+        found = lambda: lanes_of(kept, source[index])
+        new = lambda: each_lane(fresh, width)(slots.row[index], slots.run[index])
+        mixed = lambda: each_lane(choose, width)(known[index], found(), new())
+        return lax.cond((known[index] | ~slots.mask[index]).all(), found, mixed)
+
+    def one(row, run, steps, mask, start):
         key_client = keys.client(pick(key, run), round, row)
         sent = spec.send(pick(servers, run), row)
-        fresh = spec.init_client(keys.use(key_client, "init"), sent)
-        start = choose(state.visited, state.kept, fresh)
         steps = jnp.where(mask, steps, 0)
         upload, kept, info = client(key_client, sent, start, shard_of(placed, row, steps, spec.max_count))
         upload = applied(spec.upload, keys.use(key_client, "upload"), upload)
         finite = is_finite((upload, kept, info))
         counts = mask & finite if spec.on_nonfinite == "drop" else mask
         counters = tuple(flag.astype(jnp.float32) for flag in (counts, mask & ~finite, mask))
-        kept = choose(finite, kept, start)
-        visited = jax.tree.map(lambda _: jnp.bool_(True), state.visited)
         likes.append(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), upload))
         addend = (lift(aggregate.contribution(upload, counts)), counters)
-        return addend, Clients(kept, visited), (aggregate.individuals(upload), named(info) | {"finite": finite})
+        return addend, kept, (aggregate.individuals(upload), named(info) | {"finite": finite})
 
     def chunk(index, carry):
-        (sums, counts), mine, records = carry
-        take = lambda leaf: lax.dynamic_slice_in_dim(leaf, index * width, width)
-        put = lambda leaf, new: lax.dynamic_update_slice_in_dim(leaf, new, index * width, axis=0)
-        planned = (slots.row[index], slots.run[index], slots.steps[index], slots.mask[index])
-        lanes = (*planned, jax.tree.map(take, mine))
-        if width == 1:  # a batch of one would turn the dynamic step count into a masked loop
-            out = jax.tree.map(lambda leaf: leaf[None], one(*jax.tree.map(lambda leaf: leaf[0], lanes)))
-        else:
-            out = jax.vmap(one)(*lanes)
-        (addend, counters), state, record = out
+        (sums, counts), kept, records = carry
+        row, run, steps, mask = (each[index] for each in (slots.row, slots.run, slots.steps, slots.mask))
+        (addend, counters), new, record = each_lane(one, width)(row, run, steps, mask, started(kept, index))
         return (
-            (settle(add_lanes(sums, addend, lanes[1])), add_lanes(counts, counters, lanes[1])),
-            jax.tree.map(put, mine, state),
+            (settle(add_lanes(sums, addend, run)), add_lanes(counts, counters, run)),
+            with_lanes(kept, free[index], new) if jax.tree.leaves(kept) else kept,
             jax.tree.map(lambda leaf, new: leaf.at[index].set(new), records, record),
         )
 
     def group(index, carry):
-        total, mine, records = carry
+        total, kept, records = carry
         end = jnp.minimum((index + 1) * GROUP, slots.num_chunks)
         inner = jax.tree.map(jnp.zeros_like, total)
-        inner, mine, records = lax.fori_loop(index * GROUP, end, chunk, (inner, mine, records))
+        inner, kept, records = lax.fori_loop(index * GROUP, end, chunk, (inner, kept, records))
         sums, counts = jax.tree.map(jnp.add, total, inner)
-        return (settle(sums), counts), mine, records
+        return (settle(sums), counts), kept, records
 
-    lane = jax.tree.map(lambda leaf: leaf[0], (slots.row[0], slots.run[0], slots.steps[0], slots.mask[0], mine))
+    lane = jax.tree.map(lambda leaf: leaf[0], (slots.row[0], slots.run[0], slots.steps[0], slots.mask[0], given.kept))
     addends, _, record = jax.eval_shape(one, *lane)
     records = jax.tree.map(lambda s: jnp.zeros((*slots.row.shape, *s.shape), s.dtype), record)
     num_groups = (slots.num_chunks + (GROUP - 1)) // GROUP
-    start = (zeros(addends, spec.num_runs), mine, records)
-    total, mine, (each, infos) = lax.fori_loop(jnp.int32(0), num_groups, group, start)
-    return total, each, likes[0], mine, infos
+    start = (zeros(addends, spec.num_runs), given.kept, records)
+    total, kept, (each, infos) = lax.fori_loop(jnp.int32(0), num_groups, group, start)
+    return total, each, likes[0], kept, infos
 
 
 def named(info: Info) -> Info:

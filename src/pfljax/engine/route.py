@@ -14,7 +14,7 @@ DIRECT = 8  # devices among which rows travel in one hop
 class Route(NamedTuple):
     """One round's way on one device, or [round, device, ...] of a block's; past the end where there is no row.
 
-    home:   [slot] int32: the row here of each slot; past the end where it is on another device
+    home:   [slot] int32: the client here of each slot; past the end where it is kept on another device
     sent:   for each hop [peer * row] int32: what goes to each peer, of the rows here, or of what the hop before brought
     wanted: [peer * row] int32: the slots here that get what the last hop brings; () without hops
     """
@@ -41,6 +41,11 @@ def peers(grid: Grid, hop: int) -> list[list[int]]:
     return np.moveaxis(np.arange(math.prod(grid)).reshape(grid), axis, -1).reshape(-1, grid[axis]).tolist()
 
 
+def num_peers(grid: Grid, hop: int) -> int:
+    """How many a device has in a hop: in a square it is its own peer too, for rows that need the other hop alone."""
+    return 1 if grid == (2,) else grid[-1 - hop]
+
+
 def route(place: np.ndarray, mask: np.ndarray, num_here: int, grid: Grid, rooms: tuple[int, ...]) -> Route:
     """The ways of the rows of all slots. place: [round, device, slot] int, rows of [device * num_here]; mask: alike
 
@@ -52,12 +57,14 @@ def route(place: np.ndarray, mask: np.ndarray, num_here: int, grid: Grid, rooms:
     is_home = mask & (place // num_here == np.arange(num_devices)[:, None])
     home = np.where(is_home, place % num_here, num_here).astype(np.int32)
     (round, device, slot), hops = _moves(place, mask, num_here, grid)
-    empty = lambda hop, end: np.full((num_rounds, num_devices, grid[-1 - hop], rooms[hop]), end, np.int32)
+    empty = lambda hop, end: np.full((num_rounds, num_devices, num_peers(grid, hop), rooms[hop]), end, np.int32)
     sent, lies, end = [], place[round, device, slot] % num_here, num_here
     for hop, (at, origin, target, before) in enumerate(hops):
         sent.append(empty(hop, end))
-        sent[-1][round, at, target, before] = lies
-        lies, end = origin * rooms[hop] + before, grid[-1 - hop] * rooms[hop]  # where it comes to lie
+        only = num_peers(grid, hop) == 1
+        sent[-1][round, at, 0 if only else target, before] = lies
+        lies = before if only else origin * rooms[hop] + before  # where it comes to lie
+        end = num_peers(grid, hop) * rooms[hop]
     wanted = empty(len(grid) - 1, num_slots)
     wanted.reshape(num_rounds, num_devices, -1)[round, device, lies] = slot
     flat = lambda part: part.reshape(num_rounds, num_devices, -1)

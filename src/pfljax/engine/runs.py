@@ -36,6 +36,14 @@ def zeros(shapes: Tree, num_runs: int) -> Tree:
     return jax.tree.map(lambda s: jnp.zeros((num_runs, *s.shape), s.dtype), shapes)
 
 
+def each_lane(fn: Callable, width: int) -> Callable:
+    """`fn` of one lane, for a chunk's."""
+    if width > 1:
+        return jax.vmap(fn)
+    # A batch of one would turn a dynamic step count into a masked loop.
+    return lambda *lanes: jax.tree.map(lambda leaf: leaf[None], fn(*jax.tree.map(lambda leaf: leaf[0], lanes)))
+
+
 def each_run(fn: Callable, num_runs: int) -> Callable:
     """`fn` of one run, for all of them: every argument and result gets a leading [run] axis."""
     if num_runs > 1:

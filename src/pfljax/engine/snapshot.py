@@ -10,7 +10,7 @@ from pfljax.engine.devices import by_client, put, replicated
 from pfljax.engine.job import Job
 from pfljax.engine.keep import Kept, at_home
 from pfljax.engine.place import copied
-from pfljax.engine.round import Clients
+from pfljax.engine.shelf import Clients, filled, in_order
 from pfljax.errors import PflError
 from pfljax.types import Tree
 
@@ -37,18 +37,17 @@ def taken(job: Job, carry: Carry, kept: Kept | None, round: int, records: tuple[
         raise PflError(f"snapshot: expected a single run, got {len(job.runs)} side by side; run them one by one")
     if carry.halted.is_deleted():
         raise PflError("snapshot: expected to be asked before the next block ran; its buffers are gone")
-    clients = carry.clients.copied() if kept is None else kept.copied()
+    clients = in_order(carry.shelf, mesh=job.mesh) if kept is None else kept.copied()
     return Snapshot(round, copied(carry.servers, replicated(job.mesh)), clients, records)
 
 
 def shapes(job: Job) -> Snapshot:
     """What a snapshot of a run on these devices holds, as shapes with shardings; without one where it is numpy."""
-    every = job.shapes(job.num_kept)
-    clients = every.clients
+    clients = job.clients(job.num_kept)
     if job.state == "host":
         home = by_client(at_home(job.mesh)) if jax.process_count() > 1 else None
         clients = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=home), clients)
-    return Snapshot(0, every.servers, clients, ())
+    return Snapshot(0, job.shapes(job.num_kept, 1).servers, clients, ())
 
 
 def resumed(job: Job, carry: Carry, kept: Kept | None, resume: Resume, num_rounds: int) -> tuple:
@@ -61,5 +60,10 @@ def resumed(job: Job, carry: Carry, kept: Kept | None, resume: Resume, num_round
         raise PflError(f"rounds: expected at least the {found.round} that have been run, got {num_rounds}; raise it")
     carry = carry._replace(servers=put(found.servers, replicated(job.mesh)))
     if kept is None:
-        return carry._replace(clients=found.clients), None, found.round, list(found.records)
+        return (
+            carry._replace(shelf=filled(carry.shelf, found.clients, mesh=job.mesh)),
+            None,
+            found.round,
+            list(found.records),
+        )
     return carry, kept.restored(found.clients), found.round, list(found.records)

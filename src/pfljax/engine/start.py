@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 from pfljax import keys
 from pfljax.engine.devices import by_client, put
 from pfljax.engine.memory import free_bytes, said
-from pfljax.engine.round import Clients
+from pfljax.engine.shelf import Clients, Shelf, num_bytes, ordered, shapes
 from pfljax.errors import PflError
 from pfljax.local import paths
 from pfljax.types import Algorithm, Census, Tree, Vars
@@ -52,18 +52,18 @@ def client_shapes(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Me
     return Clients(kept, jax.ShapeDtypeStruct((padded,), bool, sharding=here))
 
 
-def fresh_clients(algorithm: Algorithm, server: Tree, num_clients: int, mesh: Mesh) -> Clients:
-    """Zeros for every client, visited nowhere.
+def fresh_shelf(name: str, clients: Clients, num_slots: int, mesh: Mesh) -> Shelf:
+    """Zeros for every client, visited nowhere. name: of the method; clients: shapes; num_slots: free rows on a device
 
     Raises PflError if they do not fit into the devices' free memory.
     """
-    shapes = client_shapes(algorithm, server, num_clients, mesh)
-    needed = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes)) // mesh.size
+    shelf = shapes(clients, num_slots, mesh)
+    needed = num_bytes(shelf) // mesh.size
     if needed > (free := free_bytes(mesh)):
         raise PflError(
-            f"{algorithm.name}: expected the kept state of {num_clients} clients to fit into {said(free)} of free "
+            f"{name}: expected the kept state of {len(clients.visited)} clients to fit into {said(free)} of free "
             f"memory on each of {mesh.size} devices, got {said(needed)}; use a smaller model, fewer clients or a "
             "stateless algorithm"
         )
     zeros = lambda s: np.zeros(s.shape, s.dtype)
-    return put(jax.tree.map(zeros, shapes), by_client(mesh))
+    return ordered(put(jax.tree.map(zeros, shelf.rows), by_client(mesh)), num_slots, mesh)

@@ -11,7 +11,7 @@ from pfljax import keys
 from pfljax.algorithms.fedavg_finetune import fedavg_finetune
 from pfljax.data.population import Population
 from pfljax.engine.result import Result
-from pfljax.engine.round import Clients
+from pfljax.engine.shelf import Clients
 from pfljax.engine.start import initial_server
 from pfljax.errors import PflError
 from pfljax.local import Optimizer, predict, shared_start, stay

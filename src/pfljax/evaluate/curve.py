@@ -16,7 +16,7 @@ from pfljax.engine.devices import on_host
 from pfljax.engine.each import each_client
 from pfljax.engine.place import Placed, max_count, rows_of
 from pfljax.engine.result import Result
-from pfljax.engine.round import Clients
+from pfljax.engine.shelf import Clients
 from pfljax.engine.stream import Stream, examples_of
 from pfljax.errors import PflError
 from pfljax.types import Array, Metric, Personal, Tree

@@ -69,9 +69,9 @@ class Estimate:
 def estimate(program: Program, name: str) -> Estimate:
     """Compiles a program and asks it, its plan and its jaxpr what a round takes."""
     job, mesh, needs = program.job, program.mesh, program.needs
-    carry = job.shapes(program.num_kept)
+    carry = job.shapes(program.num_kept, program.num_slots)
     planned = round_operations(program, program.plan(0, ROUNDS))
-    server, clients = num_bytes(carry.servers), num_bytes(carry.clients) // mesh.size
+    server, clients = num_bytes(carry.servers), num_bytes(carry.shelf) // mesh.size
     examples = program.example_bytes
     return Estimate(
         name=name,
