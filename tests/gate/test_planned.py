@@ -10,7 +10,8 @@ import pytest
 from jax import lax
 
 import pfljax as pfl
-from pfljax.data.shard import TILE
+from pfljax.data.shard import tile_of
+from pfljax.engine.place import max_count
 from pfljax.errors import PflError
 from pfljax.gate import Operations, bilinear, counters, exact, measure, round_operations, workload
 from pfljax.plan.plan import Plan
@@ -18,6 +19,7 @@ from pfljax.types import Mean
 from tests.gate.workloads import COHORT, MODEL, POPULATION, fedavg, program
 from tests.support.zoo import people
 
+TILE = tile_of(max_count(POPULATION))
 COUNT = lambda steps, rows: Operations(1000 + 10 * steps + rows, steps, 3)
 
 

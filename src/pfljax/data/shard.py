@@ -13,7 +13,17 @@ from pfljax import keys
 from pfljax.data.shuffle import permute
 from pfljax.types import Array
 
-TILE = 256  # rows per step of a pass over all rows
+TILE = 64  # rows at most in a step of a pass over all rows: of more, small clients would fill them with padding
+
+
+def tile_of(max_count: int) -> int:
+    """Rows of a tile: as few as make the largest client's tiles full.
+
+    >>> tile_of(100), tile_of(64), tile_of(7)
+    (50, 64, 7)
+    """
+    num_tiles = max(1, -(-max_count // TILE))
+    return max(1, -(-max_count // num_tiles))
 
 
 @dataclass(frozen=True)
@@ -63,8 +73,9 @@ class Rows:
         length = jnp.maximum((index + 1) * self.count // num_parts - begin, jnp.minimum(self.count, 1))
         return Rows(self.arrays, self.start + begin, length, -(-self.max_count // num_parts))
 
-    def reduce(self, fn: Callable[[jax.Array, dict[str, jax.Array]], Any], tile: int = TILE) -> Any:
+    def reduce(self, fn: Callable[[jax.Array, dict[str, jax.Array]], Any]) -> Any:
         """The sum of fn(tile index, batch) over all rows, in order; `fn` must ignore rows with mask False."""
+        tile = tile_of(self.max_count)
 
         def tile_at(index):
             position = index * tile + jnp.arange(tile, dtype=jnp.int32)

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pfljax.data.shard import TILE
+from pfljax.data.shard import tile_of
 from pfljax.engine import Program
+from pfljax.engine.place import max_count
 from pfljax.errors import PflError
 from pfljax.gate.operations import Operations, operations
 from pfljax.plan import Plan
@@ -54,26 +55,26 @@ def round_operations(program: Program, plan: Plan, count: Count | None = None) -
 
 
 def bilinear(program: Program) -> Count:
-    """A client's operations for any (steps, rows), from four traces: linear in steps and in tiles of 256 rows.
+    """A client's operations for any (steps, rows), from four traces: linear in steps and in tiles of rows.
 
     All algorithms of this library are, for a step sees a batch or all tiles. Raises PflError for one that is not.
     """
-    traced = exact(program)
-    corners = {(steps, tiles): traced(steps, tiles * TILE) for steps in (1, 2) for tiles in (1, 2)}
+    traced, tile = exact(program), tile_of(max_count(program.job.population))
+    corners = {(steps, tiles): traced(steps, tiles * tile) for steps in (1, 2) for tiles in (1, 2)}
 
     def count(num_steps: int, num_rows: int) -> Operations:
-        s, t = num_steps, -(-num_rows // TILE)
+        s, t = num_steps, -(-num_rows // tile)
         total = Operations()
         for (steps, tiles), corner in corners.items():
             weight = (s - 1 if steps == 2 else 2 - s) * (t - 1 if tiles == 2 else 2 - t)
             total = total.plus(corner.times(weight))
         return total._replace(unknown_loops=corners[1, 1].unknown_loops)
 
-    expected, got = count(3, 3 * TILE), traced(3, 3 * TILE)
+    expected, got = count(3, 3 * tile), traced(3, 3 * tile)
     if expected != got:
         raise PflError(
             f"operations of {program.job.algorithm.name}: expected them to grow linearly with steps and with tiles of "
-            f"{TILE} rows, so to {expected.floating} for 3 steps on 3 tiles, got {got.floating}; "
+            f"{tile} rows, so to {expected.floating} for 3 steps on 3 tiles, got {got.floating}; "
             "pass count=pfljax.gate.exact, or your own function: program -> (steps, rows) -> pfljax.gate.Operations"
         )
     return count
