@@ -1,14 +1,20 @@
 """Memory that follows the chunk and not the cohort, and examples that are not copied for each device."""
 
+import re
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
+from jax import lax
 
 import pfljax as pfl
 from pfljax.data.memory import aligned
+from pfljax.engine import round as engine_round
 from pfljax.engine.devices import make_mesh
 from pfljax.engine.memory import Needs, free_bytes, host_free_bytes
 from pfljax.engine.place import place
+from tests.support.zoo import ALGORITHMS, people, tiny_model
 
 
 def crowd(num_clients: int, num_features: int = 6) -> pfl.data.Population:
@@ -50,6 +56,27 @@ def test_the_server_is_donated():
         + found.temp_size_in_bytes
         + found.generated_code_size_in_bytes
     )
+
+
+def whole_copies(algorithm, population, width: int) -> list[str]:
+    """The instructions of a round that copy numbers of all rows of kept state."""
+    made = pfl.engine.prepare(algorithm, population, cohort=11, devices=2, width=width)
+    copy = re.compile(rf"= f32\[{made.num_rows_here}(,\d+)*\]\S* copy\(")
+    return [line for line in made.compiled.as_text().splitlines() if copy.search(line)]
+
+
+@pytest.mark.parametrize(("name", "width"), [("ditto", 1), ("fedper", 1), ("scaffold", 1), ("scaffold", 3)])
+def test_kept_state_is_never_copied_whole(name, width):
+    population = people(num_clients=40)
+    assert not whole_copies(ALGORITHMS[name](tiny_model(population)), population, width)
+
+
+def test_reading_it_where_it_is_written_would_copy_it(monkeypatch):
+    """A control: without the branch that the client loop reads it in."""
+    population = people(num_clients=40)
+    straight = SimpleNamespace(**{**vars(lax), "cond": lambda _, found, mixed: mixed()})
+    monkeypatch.setattr(engine_round, "lax", straight)
+    assert whole_copies(ALGORITHMS["scaffold"](tiny_model(population)), population, 1)
 
 
 def pointers(array: jax.Array) -> list[int]:

@@ -12,6 +12,7 @@ import pfljax as pfl
 from pfljax import gate
 from pfljax.engine import program as engine_program
 from pfljax.engine import round as engine_round
+from pfljax.engine import runs as engine_runs
 from tests.gate.workloads import MODEL, fedavg, workload
 
 
@@ -65,7 +66,7 @@ def test_padding_to_the_longest_client(budget):
 def test_lost_vectorization(budget, monkeypatch):
     """Lanes of a chunk one after another."""
     by_lane = lambda fn: lambda *lanes: lax.map(lambda lane: fn(*lane), lanes)
-    monkeypatch.setattr(engine_round, "jax", SimpleNamespace(**{**vars(jax), "vmap": by_lane}))
+    monkeypatch.setattr(engine_runs, "jax", SimpleNamespace(**{**vars(jax), "vmap": by_lane}))
     assert "hlo_while" in failing(of_program(fedavg(), 4), budget[4])
 
 
