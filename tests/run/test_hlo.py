@@ -138,6 +138,8 @@ def test_moved(line, num_bytes):
 def test_an_update_in_place_moves_the_update():
     update = "  %new = f32[1,5]{1,0} negate(%x)\n"
     assert moved(*only("f32[100,5]{1,0} dynamic-update-slice(%x, %new, %i, %j)", update)) == 2 * 20
+    rows = "f32[100,5]{1,0} scatter(%x, %index, %new), update_window_dims={1}, to_apply=%second"
+    assert moved(*only(rows, update)) == 2 * 20
     program = parse(
         "%fused (p: f32[100,5]) -> f32[100,5] {\n"
         "  %new = f32[2,5]{1,0} parameter(1)\n"

@@ -140,14 +140,21 @@ def run_chunks(spec, client, servers, given, placed, slots, key, round):
         return spec.init_client(keys.use(key_client, "init"), spec.send(pick(servers, run), row))
 
     def started(kept, index):
-        """What a chunk's clients start from: [lane, ...]. A branch: what is read from all rows in the same breath as
-        they are written to is read from a copy of them all."""
+        """What a chunk's clients start from: [lane, ...].
+
+        Behind a barrier: what is read from all rows in the same breath as they are written to is read from a copy of
+        them all. XLA drops barriers on a CPU before it fuses, but not branches, which on a TPU want rows in a layout
+        of their own.
+        """
         if not jax.tree.leaves(kept):
             return kept
         found = lambda: lanes_of(kept, source[index])
         new = lambda: each_lane(fresh, width)(slots.row[index], slots.run[index])
         mixed = lambda: each_lane(choose, width)(known[index], found(), new())
-        return lax.cond((known[index] | ~slots.mask[index]).all(), found, mixed)
+        return lax.platform_dependent(
+            cpu=lambda: lax.cond((known[index] | ~slots.mask[index]).all(), found, mixed),
+            default=lambda: lax.optimization_barrier(mixed()),
+        )
 
     def one(row, run, steps, mask, start):
         key_client = keys.client(pick(key, run), round, row)

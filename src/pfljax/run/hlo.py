@@ -17,6 +17,7 @@ _RESULT = re.compile(r"^(?:ROOT )?%?([\w.\-]+) = (.*?\s)??[a-z][a-z0-9\-]*\(")
 _ARRAY = re.compile(r"\b([a-z]+[0-9]*(?:e[0-9]+m[0-9]+\w*)?)\[([0-9,<=]*)\](?:\{([^}]*)\})?")
 _KNOWN = re.compile(r'"?known_trip_count"?[:=]\s*\{"?n"?[:=]\s*"?(\d+)"?\}')
 _BOUND = re.compile(r"constant\((\d+)\)")
+_UPDATES = {"dynamic-update-slice": 1, "scatter": -1}  # what changes a part in place, and which operand is that part
 _OPERANDS = re.compile(r"\(([^()]*)\)")
 _GROUPS = re.compile(r"replica_groups=(?:\{\{([0-9,]+)\}|\[\d+,(\d+)\])")
 _CLOSED = ("fusion", "reduce", "scatter", "sort", "map", "reduce-window", "select-and-scatter", "all-reduce",
@@ -134,12 +135,12 @@ def moved(program: Program, each: Instruction) -> float:
     here = sum(size for size, is_here in arrays if is_here)
     called = dict(each.called).get("calls")
     inside = program.computations.get(called, []) if each.opcode == "fusion" and called else [each]
-    update = sum(_update_bytes(program, one) for one in inside if one.opcode == "dynamic-update-slice")
+    update = sum(_update_bytes(program, one) for one in inside if one.opcode in _UPDATES)
     return 2 * (min(here, update) if update else here)
 
 
 def _update_bytes(program: Program, update: Instruction) -> float:
-    name = _operands(update)[1]
+    name = _operands(update)[_UPDATES[update.opcode]]
     everywhere = (each for computation in program.computations.values() for each in computation)
     return next((sum(size for size, _ in _arrays(each)) for each in everywhere if _name(each) == name), 0.0)
 
