@@ -29,9 +29,14 @@ def result(population, algorithm):
 
 def generate(extra, embedding) -> np.ndarray:
     """A model from an embedding, in float64."""
-    weights = {name: np.asarray(leaf, np.float64) for name, leaf in extra.weights.items()}
+    weights = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), extra.weights)
     hidden = np.maximum(np.asarray(embedding, np.float64) @ weights["hidden"] + weights["bias"], 0)
-    return hidden @ weights["out"] + weights["start"]
+    return bits(made_of(weights, hidden))
+
+
+def made_of(weights, hidden):
+    """Parameters from the hidden layer."""
+    return jax.tree.map(lambda out, start: np.tensordot(hidden, out, 1) + start, weights["out"], weights["start"])
 
 
 @pytest.mark.slow
@@ -43,22 +48,27 @@ def test_a_constant_is_a_server_optimizer(population, model):
     def init(*arguments):
         server = hyper.init(*arguments)
         weights = server.extra.weights
-        gone = {name: jnp.zeros_like(weights[name]) for name in ("hidden", "out")}
+        gone = {name: jax.tree.map(jnp.zeros_like, weights[name]) for name in ("hidden", "out")}
         return server._replace(extra=server.extra._replace(weights=weights | gone))
 
     found = run(hyper._replace(init=init), population)
     plain = run(pfl.algorithms.fedavg(model, optax.sgd(0.1), optimizer, weighting="uniform", **WORK), population)
-    np.testing.assert_allclose(found.server.extra.weights["start"], bits(plain.vars.params), rtol=0, atol=2e-6)
-    np.testing.assert_array_equal(found.server.extra.weights["out"], 0)
+    weights = found.server.extra.weights
+    np.testing.assert_allclose(bits(weights["start"]), bits(plain.vars.params), rtol=0, atol=2e-6)
+    np.testing.assert_array_equal(bits(weights["out"]), 0)
 
 
 def test_the_chain_rule_is_jaxs(algorithm, model, result):
     """One step of the server is -0.5 of the mean over clients of the gradient of <h(e_i), delta_i>."""
     server, rows = result.server, np.array([1, 4, 6])
-    deltas = np.random.default_rng(0).normal(size=(3, bits(result.vars.params).size)).astype(np.float32)
-    deltas[1] = 0  # of one that does not count
+    generator = np.random.default_rng(0)
+    deltas = jax.tree.map(lambda leaf: generator.normal(size=(3, *leaf.shape)).astype(np.float32), result.vars.params)
+    for leaf in jax.tree.leaves(deltas):
+        leaf[1] = 0  # of one that does not count
     mask = jnp.array([True, False, True])
-    seen = Aggregate((jnp.asarray(deltas), server.vars.stats), jnp.float32(2), jnp.float32(3), jnp.asarray(rows), mask)
+    seen = Aggregate(
+        (jax.tree.map(jnp.asarray, deltas), server.vars.stats), jnp.float32(2), jnp.float32(3), jnp.asarray(rows), mask
+    )
     ((_, step),) = algorithm.passes
     moved, _ = step(jax.random.key(0), server, seen)
     moving = (server.extra.weights, server.extra.embeddings)
@@ -66,10 +76,12 @@ def test_the_chain_rule_is_jaxs(algorithm, model, result):
     def model_of(moving, row):
         weights, embeddings = moving
         hidden = jax.nn.relu(embeddings[row] @ weights["hidden"] + weights["bias"])
-        return hidden @ weights["out"] + weights["start"]
+        made = lambda out, start: jnp.einsum("h,h...->...", hidden, out) + start
+        return jax.tree.map(made, weights["out"], weights["start"])
 
-    pull = lambda row, delta: jax.vjp(lambda moving: model_of(moving, row), moving)[1](delta)[0]
-    pulled = [pull(rows[0], deltas[0]), pull(rows[2], deltas[2])]
+    delta_of = lambda index: jax.tree.map(lambda leaf: leaf[index], deltas)
+    pull = lambda index: jax.vjp(lambda moving: model_of(moving, rows[index]), moving)[1](delta_of(index))[0]
+    pulled = [pull(0), pull(2)]
     expected = jax.tree.map(lambda x, *grads: x - 0.5 * sum(grads) / 2, moving, *pulled)
     found = (moved.extra.weights, moved.extra.embeddings)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):

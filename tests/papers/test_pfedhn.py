@@ -35,8 +35,8 @@ def pfedhn(clients, cohorts, made, slope=lambda a: a > 0, sign=1.0):
 
 
 def numbers(extra):
-    weights = extra.weights
-    return [np.asarray(x) for x in (*(weights[name] for name in ("hidden", "bias", "out", "start")), extra.embeddings)]
+    names = ("hidden", "bias", "out", "start")
+    return [np.asarray(x) for x in jax.tree.leaves(([extra.weights[name] for name in names], extra.embeddings))]
 
 
 def test_five_rounds():
