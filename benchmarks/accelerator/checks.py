@@ -21,6 +21,7 @@ from accelerator.report import Machine, Row, failed
 from pfljax.engine.devices import on_host
 from pfljax.engine.job import make_job
 from pfljax.engine.runs import pick
+from pfljax.engine.shelf import in_order
 from pfljax.errors import PflError
 from pfljax.run.catalog import made
 from pfljax.types import Algorithm
@@ -47,8 +48,8 @@ def beginning(algorithm: Algorithm, people, mesh: Mesh) -> Numbers:
     """The same numbers before the first round."""
     with jax.default_device(mesh.devices.flat[0]):
         job = make_job(algorithm, people, cohort=RUN["cohort"], seeds=[RUN["seed"]], unseen=0.0, devices=mesh)
-        carry = job.begin(job.num_kept)
-        return numbers((pick(carry.servers, 0), carry.clients))
+        carry = job.begin(job.num_kept, 1)
+        return numbers((pick(carry.servers, 0), in_order(carry.shelf, mesh=mesh)))
 
 
 def numbers(tree) -> Numbers:

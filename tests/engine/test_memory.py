@@ -61,7 +61,7 @@ def test_the_server_is_donated():
 def whole_copies(algorithm, population, width: int) -> list[str]:
     """The instructions of a round that copy numbers of all rows of kept state."""
     made = pfl.engine.prepare(algorithm, population, cohort=11, devices=2, width=width)
-    copy = re.compile(rf"= f32\[{made.num_rows_here}(,\d+)*\]\S* copy\(")
+    copy = re.compile(rf"= f32\[{made.num_kept_here + made.num_slots}(,\d+)*\]\S* copy\(")
     return [line for line in made.compiled.as_text().splitlines() if copy.search(line)]
 
 

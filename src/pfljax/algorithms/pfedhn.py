@@ -102,6 +102,6 @@ def _generate(weights: Tree, embedding: jax.Array) -> Tree:
 
     def parameter(out, start):
         product = lambda x, w: x.astype(w.dtype) @ w.reshape(len(w), -1)
-        return (product(hidden, out) + product(one, start[None])).reshape(-1, *start.shape)
+        return (product(hidden, out) + product(one, start[None])).reshape(len(embedding), *start.shape)
 
     return jax.tree.map(parameter, weights["out"], weights["start"])

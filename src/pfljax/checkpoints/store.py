@@ -15,6 +15,7 @@ from pfljax.checkpoints.fingerprint import Fingerprint, check_same
 from pfljax.checkpoints.lock import locked
 from pfljax.checkpoints.settings import Checkpoints
 from pfljax.engine import Snapshot
+from pfljax.engine.shelf import Clients
 from pfljax.errors import PflError
 
 ARRAYS, ABOUT = "arrays", "about"
@@ -142,8 +143,10 @@ class Store:
                 for record in about["records"]:
                     self._best.is_met(record)
                 servers, clients = state
-                self.restored = Snapshot(done, servers, clients, tuple(about["records"]))
-                return self.restored
+                found = Snapshot(done, servers, clients, tuple(about["records"]))
+                # Without the arrays: the run has them, and state that is held twice may not fit.
+                self.restored = found._replace(servers=(), clients=Clients((), ()))
+                return found
             self._put_aside(done, trouble or RuntimeError("another process could not read it"))
         raise self._only_damaged()
 

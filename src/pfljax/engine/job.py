@@ -17,16 +17,17 @@ from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.devices import make_mesh, put, replicated
 from pfljax.engine.keep import State, at_home
-from pfljax.engine.memory import free_bytes, said
+from pfljax.engine.memory import free_bytes, num_bytes, said
 from pfljax.engine.place import max_count, narrowed
 from pfljax.engine.round import OnNonfinite, Spec
 from pfljax.engine.route import Grid, grid
 from pfljax.engine.runs import stack
-from pfljax.engine.shelf import Clients, num_bytes, shapes
+from pfljax.engine.shelf import Clients, Shelf, shapes
 from pfljax.engine.start import client_shapes, fresh_shelf, initial_server
 from pfljax.engine.stream import Examples
 from pfljax.errors import PflError, whole
 from pfljax.plan import Planner, Sampler, hold_out
+from pfljax.plan.deal import capacity
 from pfljax.types import Algorithm, Census, Tree, Vars
 from pfljax.upload import Transform
 
@@ -110,9 +111,13 @@ class Job:
         servers = [self.server(run) for run in self.runs]
         return Carry(
             put(jax.tree.map(lambda *leaves: stack(leaves), *servers), replicated(self.mesh)),
-            fresh_shelf(self.algorithm.name, self.clients(num_kept), num_slots, self.mesh),
+            self.shelf(num_kept, num_slots),
             put(np.full(len(self.runs), -1, np.int32), replicated(self.mesh)),
         )
+
+    def shelf(self, num_kept: int, num_slots: int) -> Shelf:
+        """Zeros for so many clients, visited nowhere, on the devices."""
+        return fresh_shelf(self.algorithm.name, self.clients(num_kept), num_slots, self.mesh)
 
     def shapes(self, num_kept: int, num_slots: int) -> Carry:
         """What `begin` returns, as shapes; nothing is computed."""
@@ -241,7 +246,8 @@ def _at_home(job: Job, state: State | Literal["auto"]) -> State:
     if not jax.tree.leaves(kept):
         return "device"
     if state == "auto":
-        state = "device" if num_bytes(kept) // job.mesh.size <= SHARE * free_bytes(job.mesh, job.memory) else "host"
+        shelf = shapes(kept, capacity(job.num_lanes, job.mesh.size, 1), job.mesh)
+        state = "device" if num_bytes(shelf) // job.mesh.size <= SHARE * free_bytes(job.mesh, job.memory) else "host"
     if state == "host" and jax.process_count() > 1:
         at_home(job.mesh)  # refuses where the hosts have no place for it
     return state

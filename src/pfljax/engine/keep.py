@@ -8,8 +8,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from pfljax.engine.devices import AXIS, own_devices, own_rows, put_own
-from pfljax.engine.memory import host_free_bytes, said
-from pfljax.engine.shelf import Clients, Shelf, num_bytes, ordered
+from pfljax.engine.memory import host_free_bytes, num_bytes, said
+from pfljax.engine.shelf import Clients
 from pfljax.errors import PflError
 from pfljax.plan import Plan
 
@@ -41,10 +41,10 @@ class Kept:
         num_own = num_here * len(own_devices(mesh))
         return Kept(jax.tree.map(lambda s: np.zeros((num_own, *s.shape[1:]), s.dtype), shapes), num_here, mesh)
 
-    def gathered(self, owners: np.ndarray, num_rows: int) -> Clients:
-        """The state of `owners`, numpy, each at its `lent_places` among `num_rows` rows of this process's devices."""
-        row, place = self._own(owners, num_rows)
-        num_own = num_rows * len(own_devices(self.mesh))
+    def gathered(self, owners: np.ndarray, num_lent: int) -> Clients:
+        """The state of `owners`, numpy, each at its `lent_places` of this process's devices."""
+        row, place = self._own(owners, num_lent)
+        num_own = num_lent * len(own_devices(self.mesh))
 
         def take(leaf):
             part = np.zeros((num_own, *leaf.shape[1:]), leaf.dtype)
@@ -53,27 +53,25 @@ class Kept:
 
         return jax.tree.map(take, self.clients)
 
-    def lend(self, gathered: Clients, owners: np.ndarray, changed: np.ndarray, num_rows: int, num_slots: int) -> Shelf:
-        """What was `gathered`, on the devices; that of `changed` as it is by now. num_slots: of the rows, left free"""
-        row, place = self._own(owners, num_rows)
-        is_old = np.isin(row, self._own(changed, num_rows)[0])
+    def lend(self, gathered: Clients, owners: np.ndarray, changed: np.ndarray, num_lent: int) -> Clients:
+        """What was `gathered`, on the devices; that of `changed` as it is by now."""
+        row, place = self._own(owners, num_lent)
+        is_old = np.isin(row, self._own(changed, num_lent)[0])
 
         def renew(part, leaf):
             part[place[is_old]] = leaf[row[is_old]]
 
         jax.tree.map(renew, gathered, self.clients)
-        return ordered(put_own(gathered, self.mesh), num_slots, self.mesh)
+        return put_own(gathered, self.mesh)
 
-    def take_back(self, owners: np.ndarray, lent: Shelf) -> None:
+    def take_back(self, owners: np.ndarray, lent: Clients, num_lent: int) -> None:
         """Stores what has become of the state that was lent."""
-        num_lent, num_rows = len(lent.place) // self.mesh.size, len(lent.rows.visited) // self.mesh.size
         row, place = self._own(owners, num_lent)
-        now = own_rows(lent.place, self.mesh)[place] + place // num_lent * num_rows
 
         def store(leaf, new):
-            leaf[row] = own_rows(new, self.mesh)[now]
+            leaf[row] = own_rows(new, self.mesh)[place]
 
-        jax.tree.map(store, self.clients, lent.rows)
+        jax.tree.map(store, self.clients, lent)
 
     def copied(self) -> Clients:
         """A copy: numpy, or in several processes arrays of all of them."""

@@ -8,6 +8,7 @@ import jax
 from jax.sharding import Mesh
 
 from pfljax import processes
+from pfljax.types import Tree
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ def _host_free_bytes() -> int:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def num_bytes(tree: Tree) -> int:
+    """Bytes of arrays or shapes."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def said(num_bytes: float) -> str:

@@ -29,7 +29,7 @@ from pfljax.plan.deal import capacity
 @dataclass(frozen=True, eq=False)
 class Program:
     """width: clients side by side on one device; why: one sentence; max_rounds: what a plan has room for;
-    num_kept: rows of client state on the devices; num_sent: for each hop, how many of them a device can send to each
+    num_kept: clients whose state is on the devices; num_sent: for each hop, how many of them a device can send to each
     peer in a round; num_rows: rows that a device holds of a streamed population
     """
 
@@ -151,13 +151,8 @@ class Program:
 
     @property
     def num_kept_here(self) -> int:
-        """Rows of client state on one device."""
+        """Clients whose state is on one device."""
         return -(-self.num_kept // self.mesh.size)
-
-    @property
-    def num_rows_here(self) -> int:
-        """Rows of kept state on one device, those that are nobody's included."""
-        return self.num_kept_here + self.num_slots
 
     @property
     def num_slots(self) -> int:

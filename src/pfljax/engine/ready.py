@@ -13,9 +13,10 @@ from pfljax.data.population import Population
 from pfljax.engine.block import Carry
 from pfljax.engine.job import Job, make_job
 from pfljax.engine.keep import Kept
+from pfljax.engine.memory import num_bytes
 from pfljax.engine.place import Placed
 from pfljax.engine.program import Program, clients_of
-from pfljax.engine.shelf import Clients, num_bytes
+from pfljax.engine.shelf import Clients, filled, in_order
 from pfljax.engine.stream import Stream
 from pfljax.engine.width import Width, fit, fitting, is_exhausted, refusal, say_narrower
 from pfljax.errors import PflError, whole
@@ -144,7 +145,7 @@ class Feed:
                 most_rows = min(_with_slack(needed), self.program.job.population.num_rows)
                 self._enlarge(first_round, "examples", num_rows=most_rows)
         if self.kept is not None:
-            self._gathered = self.kept.gathered(self.program.owners(plan), self.program.num_rows_here)
+            self._gathered = self.kept.gathered(self.program.owners(plan), self.program.num_kept_here)
         if self.placed is None:
             return plan, self.program.gather(plan)
         for name, array in self.program.job.population.arrays.items():
@@ -159,8 +160,9 @@ class Feed:
 
     def _enlarge(self, round: int, what: str, **sizes: Any) -> None:
         """A round needs more than was foreseen: a larger program from here on."""
+        held = self.program.device_bytes
         self.program = replace(self.program, **sizes)
-        if (trouble := refusal(self.program)) is not None:
+        if (trouble := refusal(self.program, held)) is not None:
             raise PflError(f"round {round}: expected its {what} to fit, got {trouble}; use fewer clients a round")
 
     def lend(self, carry: Carry, plan: Plan) -> Carry:
@@ -168,12 +170,16 @@ class Feed:
         if self.kept is None:
             return carry
         assert self._gathered is not None
-        owners, rows = self.program.owners(plan), (self.program.num_rows_here, self.program.num_slots)
-        lent, self._gathered = self.kept.lend(self._gathered, owners, self._changed, *rows), None
-        return carry._replace(shelf=lent)
+        program, shelf = self.program, carry.shelf
+        lent = self.kept.lend(self._gathered, program.owners(plan), self._changed, program.num_kept_here)
+        self._gathered = None
+        if len(shelf.place) != len(lent.visited):
+            shelf = program.job.shelf(program.num_kept, program.num_slots)
+        return carry._replace(shelf=filled(shelf, lent, mesh=program.mesh))
 
     def take_back(self, carry: Carry, plan: Plan) -> None:
         """Stores what has become of that state."""
         if self.kept is not None:
             self._changed = self.program.owners(plan)
-            self.kept.take_back(self._changed, carry.shelf)
+            num_lent = len(carry.shelf.place) // self.program.mesh.size
+            self.kept.take_back(self._changed, in_order(carry.shelf, mesh=self.program.mesh), num_lent)

@@ -92,10 +92,6 @@ def with_lanes(rows: Tree, index: jax.Array, new: Tree) -> Tree:
     return jax.tree.map(put, rows, new)
 
 
-def num_bytes(shapes: Tree) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-
-
 def taken(rows: Tree, index: jax.Array) -> Tree:
     """Rows; any, where the index is past the end."""
     return jax.tree.map(lambda leaf: leaf.at[index].get(mode="clip"), rows)

@@ -7,8 +7,8 @@ from jax.sharding import Mesh
 
 from pfljax import keys
 from pfljax.engine.devices import by_client, put
-from pfljax.engine.memory import free_bytes, said
-from pfljax.engine.shelf import Clients, Shelf, num_bytes, ordered, shapes
+from pfljax.engine.memory import free_bytes, num_bytes, said
+from pfljax.engine.shelf import Clients, Shelf, ordered, shapes
 from pfljax.errors import PflError
 from pfljax.local import paths
 from pfljax.types import Algorithm, Census, Tree, Vars

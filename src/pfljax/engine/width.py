@@ -61,7 +61,7 @@ def fitting(make: Make, width: int, why: str) -> Program:
         if width == 1:
             raise PflError(
                 f"memory: expected one client at a time to fit, got {trouble}; use a smaller model or batch, fewer "
-                "clients or examples='streamed'"
+                "clients, examples='streamed' or state='host'"
             )
         width, why = width // 2, f"{asked} does not fit into memory"
 
@@ -70,15 +70,15 @@ def say_narrower(asked: int, trouble: str, width: int) -> None:
     warnings.warn(f"width: {asked} does not fit ({trouble}); using {width}", stacklevel=3)
 
 
-def refusal(program: Program) -> str | None:
-    """Why the devices cannot run a program, or None. Compiles it."""
+def refusal(program: Program, held: int = 0) -> str | None:
+    """Why the devices cannot run a program, or None. Compiles it. held: bytes in use that it takes the place of"""
     try:
         needed = program.device_bytes
     except jax.errors.JaxRuntimeError as error:
         if not is_exhausted(error):
             raise
         return " ".join(str(error).split())[:200]
-    free = free_bytes(program.job.mesh, program.job.memory)
+    free = free_bytes(program.job.mesh, program.job.memory) + held
     return None if needed <= free else f"{said(needed)} needed on each device, {said(free)} free"
 
 

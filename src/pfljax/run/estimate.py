@@ -2,15 +2,11 @@
 
 from dataclasses import dataclass
 
-import jax
-import numpy as np
-
 from pfljax.engine import Program, prepare
-from pfljax.engine.memory import free_bytes, host_free_bytes, said
+from pfljax.engine.memory import free_bytes, host_free_bytes, num_bytes, said
 from pfljax.gate import round_operations
 from pfljax.run.config import RunConfig
 from pfljax.run.job import algorithms, how, phase_seeds
-from pfljax.types import Tree
 
 ROUNDS = 10  # that steps and operations are averaged over
 
@@ -107,7 +103,3 @@ def estimates(config: RunConfig) -> list[Estimate]:
         arguments = {"cohort": config.cohort, "seed": seeds, "unseen": config.unseen} | how(config)
         made.append(estimate(prepare(algorithm, population, **arguments), f"{population.about.name}, {algorithm.name}"))
     return made
-
-
-def num_bytes(tree: Tree) -> int:
-    return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

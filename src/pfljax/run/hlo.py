@@ -135,7 +135,9 @@ def moved(program: Program, each: Instruction) -> float:
     here = sum(size for size, is_here in arrays if is_here)
     called = dict(each.called).get("calls")
     inside = program.computations.get(called, []) if each.opcode == "fusion" and called else [each]
-    update = sum(_update_bytes(program, one) for one in inside if one.opcode in _UPDATES)
+    made = {_name(one) for one in inside if one.opcode in ("broadcast", "constant")}  # is written in full
+    changes = (one for one in inside if one.opcode in _UPDATES and _operands(one)[0] not in made)
+    update = sum(_update_bytes(program, one) for one in changes)
     return 2 * (min(here, update) if update else here)
 
 
