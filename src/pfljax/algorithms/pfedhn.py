@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from pfljax import keys, local
@@ -48,12 +48,12 @@ def pfedhn(
     ((train, _),) = base.passes
 
     def init(key, vars, census, hyper):
-        flat, unravel = ravel_pytree(vars.params)
+        flat, _ = ravel_pytree(vars.params)
         normal = lambda name, shape: jax.random.normal(keys.use(key, name), shape, flat.dtype)
         weights = {
             "hidden": normal("hidden", (embedding, hidden)) * (2 / embedding) ** 0.5,
             "bias": jnp.zeros(hidden, flat.dtype),
-            "out": lax.map(unravel, normal("out", (hidden, flat.size)) * 0.01 * hidden**-0.5),
+            "out": _split(normal("out", (hidden, flat.size)) * 0.01 * hidden**-0.5, vars.params),
             "start": vars.params,
         }
         made = Hyper(
@@ -92,6 +92,14 @@ def pfedhn(
         return server._replace(vars=vars, opt_state=opt_state, round=server.round + 1, extra=extra), {}
 
     return base._replace(name="pfedhn", init=init, send=send, passes=((client, server),))
+
+
+def _split(rows: jax.Array, like: Tree) -> Tree:
+    """[row, number] -> [row, ...] of every leaf."""
+    leaves, structure = jax.tree.flatten(like)
+    parts = jnp.split(rows, np.cumsum([leaf.size for leaf in leaves])[:-1], axis=1)
+    shaped = lambda part, leaf: part.reshape(len(rows), *leaf.shape).astype(leaf.dtype)
+    return jax.tree.unflatten(structure, map(shaped, parts, leaves))
 
 
 def _generate(weights: Tree, embedding: jax.Array) -> Tree:
