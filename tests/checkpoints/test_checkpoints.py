@@ -263,3 +263,22 @@ def test_simulate_refuses(tmp_path):
     assert "expected a single run" in refusal(run, seeds=[0, 1], checkpoints=Checkpoints(tmp_path))
     assert "expected eval_every beside it" in refusal(run, checkpoints=Checkpoints(tmp_path, best="loss"))
     assert "got 'los'" in refusal(run, eval_every=1, checkpoints=Checkpoints(tmp_path, best="los"))
+
+
+def test_a_save_that_fails_when_all_is_over(tmp_path):
+    """It is what ended the run, unless something else did: then it is a note to that."""
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    def ended(problem: Exception | None) -> None:
+        with opened(tmp_path) as store:
+            store._held.callback(full)
+            if problem is not None:
+                raise problem
+
+    with pytest.raises(PflError, match=r"expected the last checkpoint to be written .* make room"):
+        ended(None)
+    with pytest.raises(KeyError) as raised:
+        ended(KeyError("another"))
+    assert "make room" in raised.value.__notes__[0]

@@ -87,7 +87,7 @@ def test_a_disk_that_is_full_while_a_run_is_saved(small_disk, whole):
     """Every block is saved, with all records so far: the disk is full before the run is over."""
     out = small_disk / "out"
     code, err = command(*WORDS, "--out", str(out), "--checkpoint.every", "0")
-    assert code == 2
+    assert code == 2, err
     assert err.startswith("pfljax: ")
     assert err.count("\n") == 1  # and no traceback
     assert f"{out}" in err
@@ -96,7 +96,7 @@ def test_a_disk_that_is_full_while_a_run_is_saved(small_disk, whole):
     assert 0 < len(recorded) < 2000
     assert recorded == rounds(whole)[: len(recorded)]
     code, err = command("--resume", str(out))  # still no room: said again, and nothing is lost by trying
-    assert code == 2
+    assert code == 2, err
     assert str(out) in err
     assert whole_rounds(out)[: len(recorded)] == recorded
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
@@ -108,7 +108,7 @@ def test_a_record_that_cannot_be_appended(tmp_path, whole):
     """No file may grow beyond what rounds.jsonl has in the middle of the second phase."""
     out, most = tmp_path / "out", (whole / "rounds.jsonl").stat().st_size * 3 // 4
     code, err = command(*WORDS, "--out", str(out), before=no_file_beyond(most))
-    assert code == 2
+    assert code == 2, err
     assert f"pfljax: {out}: expected it to be written to, got " in err
     assert f"what was recorded stays, make room, then: pfljax run --resume {out}" in err
     recorded = whole_rounds(out)

@@ -70,8 +70,14 @@ class Store:
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, *problem) -> None:
-        self._held.close()
+    def __exit__(self, kind, problem: BaseException | None, trace) -> None:
+        """Waits for what is being written. What ends the run anyway goes on, with a note if that failed as well."""
+        try:
+            self._written(self._held.close, None)
+        except PflError as late:
+            if problem is None:
+                raise
+            problem.add_note(str(late))
 
     @property
     def rounds(self) -> Sequence[int]:
