@@ -27,7 +27,7 @@ class Row(NamedTuple):
     what: str
     found: str
     is_good: bool | None = None
-    facts: dict[str, Any] = {}  # noqa: RUF012
+    facts: dict[str, Any] = {}  # noqa: RUF012 (nobody writes into it)
 
 
 Section = Callable[[Machine], Generator[Row]]

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import pfljax as pfl
-from pfljax.engine import job, keep, ready
+from pfljax.engine import job, keep, ready, width
+from pfljax.engine.memory import num_bytes
 from tests.support.zoo import ALGORITHMS, people, tiny_model
 
 ARGUMENTS = {"cohort": 4, "rounds": 5, "seed": 2}
@@ -81,6 +82,24 @@ def test_auto_takes_the_host_for_what_is_too_large(population, ditto, monkeypatc
     monkeypatch.setattr(job, "free_bytes", lambda mesh, memory: 1000)
     assert job._at_home(asked, "auto") == "host"
     assert job._at_home(asked, "device") == "device"  # which is refused with the number when it begins
+
+
+def test_auto_weighs_the_free_rows_of_a_round_too(population, ditto, monkeypatch):
+    """Ten clients and four free rows: half of the memory holds the clients, and not all rows."""
+    asked = job.make_job(ditto, population, cohort=4, seeds=[0], devices=1)
+    clients, rows = num_bytes(asked.clients(10)), num_bytes(asked.shapes(10, 4).shelf)
+    for free, where in ((2 * rows, "device"), (2 * rows - 2, "host"), (2 * clients, "host")):
+        monkeypatch.setattr(job, "free_bytes", lambda mesh, memory, free=free: free)
+        assert job._at_home(asked, "auto") == where
+
+
+def test_a_larger_program_takes_the_place_of_the_one_before(population, ditto, monkeypatch):
+    """What that holds counts as free."""
+    made = pfl.engine.prepare(ditto, population, cohort=4, devices=1, width=1)
+    monkeypatch.setattr(width, "free_bytes", lambda mesh, memory: 10)
+    assert width.refusal(made) is not None
+    assert width.refusal(made, made.device_bytes - 10) is None
+    assert width.refusal(made, made.device_bytes - 11) is not None
 
 
 def test_a_method_that_keeps_nothing_has_no_state_to_move(population):
