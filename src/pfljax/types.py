@@ -46,7 +46,8 @@ class Metric(NamedTuple):
 class Features(NamedTuple):
     """What a model's last layer reads, for methods that compare examples by it.
 
-    apply: (vars, batch, key, train) -> [batch, size]
+    apply: (vars, batch, key, train) -> (features [batch, size], outputs, stats), the last two as `Model.apply` gives
+           them
     """
 
     apply: Callable[[Vars, Batch, Key, bool], jax.Array]

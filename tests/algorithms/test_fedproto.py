@@ -98,7 +98,7 @@ def test_one_step_descends_the_loss_and_the_pull(population, model, batch):
         now = sent.vars._replace(params=params)
         batch = {"x": x, "y": jnp.asarray(y), "mask": jnp.ones(len(y), bool)}
         logits = model.apply(now, batch, jax.random.key(0), True)[0]
-        found = model.features.apply(now, batch, jax.random.key(0), True)
+        found, *_ = model.features.apply(now, batch, jax.random.key(0), True)
         loss = -jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.asarray(y)[:, None], axis=1).mean()
         pull = sum(known[label] * jnp.sum((found[i] - prototypes[label]) ** 2) for i, label in enumerate(y))
         return loss + lam * pull / (SIZE * len(y)), loss

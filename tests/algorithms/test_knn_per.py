@@ -61,7 +61,7 @@ def shared(model, vars, rows) -> tuple[np.ndarray, np.ndarray]:
     batch, key = batch_of(rows), jax.random.key(0)
     logits = np.asarray(model.apply(vars, batch, key, False)[0], np.float64)
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(model.features.apply(vars, batch, key, False), np.float64), weights / weights.sum(
+    return np.asarray(model.features.apply(vars, batch, key, False)[0], np.float64), weights / weights.sum(
         1, keepdims=True
     )
 

@@ -9,8 +9,10 @@ import pytest
 from flax import linen, nnx
 from jax import lax
 
+from pfljax.errors import PflError
 from pfljax.local.gradient import mean_loss
 from pfljax.models import from_linen, from_nnx, losses
+from pfljax.models.lora import with_adapters
 from pfljax.types import Model, Vars
 
 FEATURES, HIDDEN, CLASSES, ROWS = 3, 8, 2, 6
@@ -25,8 +27,11 @@ class NnxNet(nnx.Module):
         self.drop = nnx.Dropout(0.5, rngs=rngs)
         self.head = nnx.Linear(HIDDEN, CLASSES, rngs=rngs)
 
+    def features(self, x, mask):
+        return self.drop(self.norm(self.body(x), mask=mask[:, None]))
+
     def __call__(self, x, mask):
-        return self.head(self.drop(self.norm(self.body(x), mask=mask[:, None])))
+        return self.head(self.features(x, mask))
 
 
 class LinenNet(linen.Module):
@@ -51,7 +56,7 @@ def batch(seed: int = 0, num_real: int = 4) -> dict[str, jax.Array]:
 def net(make: str) -> Model:
     inputs = lambda batch: (batch["x"], batch["mask"])
     if make == "nnx":
-        return from_nnx(NnxNet, losses.cross_entropy(), METRICS, inputs=inputs)
+        return from_nnx(NnxNet, losses.cross_entropy(), METRICS, inputs=inputs, features=(HIDDEN, CLASSES))
     return from_linen(LinenNet(), batch(), losses.cross_entropy(), METRICS, inputs=inputs, train_argument="train")
 
 
@@ -260,6 +265,34 @@ def test_a_loop_of_meta_gradients_over_clients(make):
         assert differs(alone.stats, vars.stats)
         for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(together), strict=True):
             np.testing.assert_allclose(b[index], a, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("train", [True, False])
+@pytest.mark.parametrize("change", [lambda model: model, lambda model: with_adapters(model, 2)])
+def test_features_come_with_the_same_outputs_and_statistics(change, train):
+    model, key = change(net("nnx")), jax.random.key(3)
+    vars = jax.jit(model.init)(jax.random.key(0))
+    found, *rest = jax.jit(model.features.apply, static_argnums=3)(vars, batch(), key, train)
+    assert_same(tuple(rest), jax.jit(model.apply, static_argnums=3)(vars, batch(), key, train))
+    assert found.shape == (ROWS, model.features.size)
+    head = start("nnx").params["head"]  # adapters start as nothing
+    np.testing.assert_allclose(found @ head["kernel"] + head["bias"][None], rest[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("missing", ["features", "head"])
+def test_features_need_a_module_that_has_them(missing):
+    class Half(nnx.Module):
+        def __init__(self, rngs):
+            self.last = nnx.Linear(FEATURES, CLASSES, rngs=rngs)
+            setattr(self, {"features": "head", "head": "features"}[missing], lambda x: x)
+
+        def __call__(self, x):
+            return self.last(x)
+
+    with pytest.raises(
+        PflError, match=f"features: expected a module with .features. and .head., got .*Half without {missing}"
+    ):
+        from_nnx(Half, losses.cross_entropy(), METRICS, features=(FEATURES, CLASSES))
 
 
 def test_evaluation_leaves_every_variable_alone():

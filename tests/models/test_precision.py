@@ -91,7 +91,22 @@ def test_the_model_itself_has_no_bfloat16(name):
 
 def test_nothing_else_of_a_model_changes():
     model = mlp(people(integers(7)))
-    assert bfloat16(model)._replace(apply=None) == model._replace(apply=None)
+    same = {"apply": None, "features": None}
+    assert bfloat16(model)._replace(**same) == model._replace(**same)
+
+
+def test_features_are_computed_in_bfloat16_too():
+    make, population, arguments = SHIPPED["mlp"]
+    model, batch = bfloat16(make(population, **arguments)), rows(population)
+    vars, key = model.init(jax.random.key(0)), jax.random.key(0)
+    run = jax.jit(model.features.apply, static_argnums=3)
+    products = [line for line in run.lower(vars, batch, key, True).as_text().splitlines() if "dot_general" in line]
+    assert len(products) == 2
+    assert all("xbf16>" in line and "xf32>" not in line for line in products)
+    found, *rest = run(vars, batch, key, True)
+    assert types((found, rest)) == {"float32"}
+    for mine, other in zip(rest, jax.jit(model.apply, static_argnums=3)(vars, batch, key, True), strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 # ---- how far off ----

@@ -39,8 +39,8 @@ def fedproto(
         prototypes, known = sent.extra
 
         def apply(vars, rows, key, train):
-            outputs, stats = model.apply(vars, rows, key, train)
-            return (outputs, features.apply(vars, rows, key, train)), stats
+            found, outputs, stats = features.apply(vars, rows, key, train)
+            return (outputs, found), stats
 
         def loss(both, rows):
             (outputs, found), classes = both, rows["y"].astype(jnp.int32)
@@ -57,8 +57,8 @@ def fedproto(
 
         def sums(_, rows):
             member = jnp.where(rows["mask"][:, None], jax.nn.one_hot(rows["y"], features.num_classes), 0)
-            found = features.apply(mine, rows, keys.root(0), False).astype(member.dtype)
-            return member.T @ jnp.where(rows["mask"][:, None], found, 0), member.sum(axis=0)
+            found, *_ = features.apply(mine, rows, keys.root(0), False)
+            return member.T @ jnp.where(rows["mask"][:, None], found.astype(member.dtype), 0), member.sum(axis=0)
 
         return tuple(Sum(total) for total in shard.train.reduce(sums)), mine, info
 

@@ -50,7 +50,7 @@ def knn_per(
         raise PflError(f"scale: expected a positive number, got {scale}")
     features = local.features_of(model, "knn_per")
     base = fedavg(model, client_opt, hyper={"lam": lam}, **fedavg_arguments)
-    look = lambda vars, rows: features.apply(vars, rows, keys.root(0), False)
+    look = lambda vars, rows: features.apply(vars, rows, keys.root(0), False)[0]
 
     def start(key, sent, mine, shard):
         rows = shard.train.batch(keys.use(key, "store"), jnp.int32(0), capacity)

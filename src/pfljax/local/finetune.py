@@ -22,7 +22,7 @@ def features_of(model: Model, who: str) -> Features:
     if model.features is None:
         raise PflError(
             f"{who}: expected a model with features, got none; use pfl.models.mlp, cnn or char_lm, or from_nnx(..., "
-            "features=(size, number of classes)) with a module that has a method `features`"
+            "features=(size, number of classes)) with a module that has `features` and `head`"
         )
     return model.features
 

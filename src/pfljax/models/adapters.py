@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import linen, nnx
 
 from pfljax import keys
+from pfljax.errors import PflError
 from pfljax.types import Batch, Features, Metric, Model, Vars, Weighted
 
 Loss = Callable[[Any, Batch], Weighted]
@@ -26,7 +27,8 @@ def from_nnx(
     `nnx.Param` variables become params; random streams are made anew from the key of each call; every other
     variable (batch statistics) becomes stats. Dropout and batch norm follow `module.train()` and `eval()`.
 
-    features: (size, number of classes) of a module whose method `features` gives what its last layer reads.
+    features: (size, number of classes) of a module whose outputs are `head(features(...))`, two methods or layers.
+              Raises PflError for a module that has them not.
 
     >>> from pfljax.models import losses
     >>> make = lambda rngs: nnx.Linear(3, 2, rngs=rngs)
@@ -37,6 +39,12 @@ def from_nnx(
 
     def build(key):
         module = make(nnx.Rngs(keys.use(key, "init")))
+        missing = [name for name in ("features", "head") if features is not None and not hasattr(module, name)]
+        if missing:
+            raise PflError(
+                f"features: expected a module with `features` and `head`, got {type(module).__name__} without "
+                f"{' and '.join(missing)}"
+            )
         graph, params, random, rest = nnx.split(module, nnx.Param, nnx.RngState, ...)
         return graph, nnx.to_pure_dict(params), nnx.to_pure_dict(random), nnx.to_pure_dict(rest)
 
@@ -60,15 +68,22 @@ def from_nnx(
         module.train() if train else module.eval()
         return module
 
+    def stats_of(module, vars, train):
+        *_, stats = nnx.split(module, nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate), ...)
+        return nnx.to_pure_dict(stats) if train else vars.stats
+
     def apply(vars, batch, key, train):
         module = alive(vars, key, train)
         outputs = module(*inputs(batch))
-        *_, stats = nnx.split(module, nnx.Any(nnx.Param, nnx.RngState, nnx.Intermediate), ...)
-        return outputs, nnx.to_pure_dict(stats) if train else vars.stats
+        return outputs, stats_of(module, vars, train)
 
-    known = None
-    if features is not None:
-        known = Features(lambda vars, batch, key, train: alive(vars, key, train).features(*inputs(batch)), *features)
+    def both(vars, batch, key, train):
+        module = alive(vars, key, train)
+        found = module.features(*inputs(batch))
+        outputs = module.head(found)
+        return found, outputs, stats_of(module, vars, train)
+
+    known = None if features is None else Features(both, *features)
     return Model(init, apply, loss, tuple(metrics.items()), known)
 
 

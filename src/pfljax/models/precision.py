@@ -1,5 +1,6 @@
 """A model in half the bits: bfloat16 where it multiplies, float32 where it sums up and remembers."""
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -20,19 +21,28 @@ def bfloat16(model: Model) -> Model:
     nnx batch norm, embeddings and recurrent cells do; made with `dtype=jnp.bfloat16` they do not.
     """
 
+    features = model.features
+    if features is not None:
+        features = features._replace(apply=_lowered(features.apply))
+    return model._replace(apply=_lowered(model.apply), features=features)
+
+
+def _lowered(plain: Callable) -> Callable:
+    """A model's function (vars, batch, key, train) -> (outputs, ..., stats), computed in bfloat16."""
+
     def lowered(vars: Vars, batch: Batch, key: Key, train: bool):
         params, batch = _cast((vars.params, dict(batch)), jnp.bfloat16)
         # Statistics in float32 meet activations in bfloat16.
         with jax.numpy_dtype_promotion("standard"):
-            outputs, stats = model.apply(Vars(params, vars.stats), batch, key, train)
+            *outputs, stats = plain(Vars(params, vars.stats), batch, key, train)
         stats = jax.tree.map(lambda new, old: new.astype(old.dtype), stats, vars.stats)
-        return _cast(outputs, jnp.float32), stats
+        return *_cast(outputs, jnp.float32), stats
 
     def apply(vars: Vars, batch: Batch, key: Key, train: bool):
         _check(jax.make_jaxpr(partial(lowered, train=train))(vars, dict(batch), key).jaxpr)
         return lowered(vars, batch, key, train)
 
-    return model._replace(apply=apply)
+    return apply
 
 
 def _cast(tree: Tree, dtype) -> Tree:
