@@ -5,6 +5,7 @@ Federated Learning", 2020, section 5, Algorithm 1.
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 from pfljax import keys, local
 from pfljax.algorithms.fedavg import fedavg
@@ -58,8 +59,8 @@ def mapper(
             end, _ = local.descend(on_v(lam, w), plain, keys.use(key, "personal"), v, sent, shard)
             tried.append((all_rows(_mix(end, w, lam), shard.train), (end, lam)))
         losses, ends = zip(*tried, strict=True)
-        best = jnp.argmin(jnp.stack(losses))
-        v, lam = jax.tree.map(lambda *leaves: jnp.stack(leaves)[best], *ends)
+        best = jnp.argmin(jnp.stack(losses)).astype(jnp.int32)
+        v, lam = jax.tree.map(lambda *leaves: lax.select_n(best, *leaves), *ends)
 
         def on_w(key, step, now, sent, shard):
             loss, grads, stats = own(key, step, _mix(v, now, lam)._replace(stats=now.stats), sent, shard)
