@@ -17,10 +17,10 @@ import optax
 import pfljax as pfl
 
 
-def population(num_clients: int, seed: int = 0) -> pfl.data.Population:
+def population(num_clients: int, seed: int = 0, shape: tuple[int, ...] = (784,)) -> pfl.data.Population:
     """Random images and labels: the arithmetic is that of real ones."""
     generator = np.random.default_rng(seed)
-    images = generator.integers(0, 256, (num_clients, 125, 784), dtype=np.uint8)
+    images = generator.integers(0, 256, (num_clients, 125, *shape), dtype=np.uint8)
     labels = generator.integers(0, 62, (num_clients, 125), dtype=np.int32)
     clients = {f"c{index}": {"x": images[index], "y": labels[index]} for index in range(num_clients)}
     about = pfl.data.About(name="images", num_classes=62)

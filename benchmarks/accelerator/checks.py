@@ -79,10 +79,10 @@ def method(machine: Machine, people, name: str) -> list[Row]:
     """One method on both machines, and twice on the accelerator."""
     try:
         algorithm = algorithm_of(name, people)
+        start = beginning(algorithm, people, machine.host)
     except PflError as error:
         return [Row(name, f"refused: {error}")]
     try:
-        start = beginning(algorithm, people, machine.host)
         there = trained(algorithm, people, machine.host)
         here = trained(algorithm, people, machine.device)
         again = bits(name, start, here, trained(algorithm, people, machine.device), is_promised=False)
