@@ -6,16 +6,17 @@
 An MLP 784-200-200-62, or a CNN of two convolutions (32 and 64 channels), a pool and 128 units, on 100 uint8 images of
 28x28 a client, batches of 20. "bare" is the time of one gradient of a batch and its step: the difference between FedAvg
 of four epochs and of one, divided by the steps between them; for methods that step on all rows (AFL, L2GD) it is that
-of all rows. A round's ratio is its time over (gradient evaluations a round / devices) * bare; gradient evaluations are
-`cost`, in batches, in which a forward pass counts a third. Times are those of the fastest of --repeats blocks, and bare
-is taken anew beside each method: what else a machine does, or how warm it is, moves both alike. --width: clients side
-by side, instead of the one that is chosen (which GPUs and TPUs measure for each method: minutes). Bytes are those of
-one client and one round, kept ones between rounds.
+of all rows, for LoRA that of the model with its adapters. A round's ratio is its time over (gradient evaluations a
+round / devices) * bare; gradient evaluations are `cost`, in batches, in which a forward pass counts a third. Times are
+those of the fastest of --repeats blocks, of the method and of those two in turn: what else a machine does, or how warm
+it is, moves all alike. --width: clients side by side, instead of the one that is chosen (which GPUs and TPUs measure
+for each method: minutes). Bytes are those of one client and one round, kept ones between rounds.
 """
 
 import argparse
 import json
 import platform
+from functools import cache
 from pathlib import Path
 
 import jax
@@ -25,31 +26,28 @@ import pfljax as pfl
 from pfljax.engine.memory import said
 from pfljax.engine.traffic import traffic
 from pfljax.errors import PflError
+from pfljax.models.lora import with_adapters
 from pfljax.run.catalog import made
 
 CLIENTS, ROWS, BATCH = 200, 100, 20
 MODELS = {"mlp": lambda people: pfl.models.mlp(people, (200, 200)), "cnn": pfl.models.cnn}
 ROUNDS = {"mlp": 4, "cnn": 1}  # a block
 OTHER = {"afl": {}, "l2gd": {}}  # they take one step on all rows, whatever the others take
+KINDS = dict.fromkeys(OTHER, "rows") | {"lora": "adapters"}  # of gradients; "batch" for all others
 HEAD = """\
 | algorithm | gradients a round | us a gradient | ms a round | ratio | compile s | down | up | kept |
 |---|---:|---:|---:|---:|---:|---:|---:|---:|"""
 
 
-def timed(algorithm, people, options: argparse.Namespace) -> tuple[list[float], float]:
-    """(seconds a round of each block after the first, seconds of compilation)."""
+def in_turn(methods, people, options: argparse.Namespace) -> list[tuple[list[float], float]]:
+    """For each method (seconds a round of each block but the first, seconds of compilation); a block of each in turn."""
     length = ROUNDS[options.model]
     arguments = {"cohort": options.cohort, "block": length, "unseen": 0.0, "width": options.width}
-    num_rounds = length * (options.repeats + 1)
-    blocks = pfl.rounds(algorithm, people, rounds=num_rounds, on_nonfinite="drop", **arguments)  # labels are random
-    first, *rest = blocks
-    return [block.seconds / length for block in rest], first.compile_seconds
-
-
-def bare(pair: tuple, steps: float, people, options: argparse.Namespace) -> float:
-    """Seconds of a gradient and its step. pair: a method and the same with so many steps more on one device."""
-    less, more = (min(timed(algorithm, people, options)[0]) for algorithm in pair)
-    return (more - less) / steps
+    arguments |= {"rounds": length * (options.repeats + 1), "on_nonfinite": "drop"}  # labels are random
+    runs = [pfl.rounds(method, people, **arguments) for method in methods]
+    first, *rest = zip(*runs, strict=True)
+    seconds = [[block.seconds / length for block in blocks] for blocks in zip(*rest, strict=True)]
+    return list(zip(seconds, (block.compile_seconds for block in first), strict=True))
 
 
 def main() -> None:
@@ -67,10 +65,14 @@ def main() -> None:
     num_devices = jax.device_count()
     print(f"jax {jax.__version__}, Python {platform.python_version()}, {num_devices} {jax.default_backend()} devices")
 
-    epochs = lambda num: pfl.algorithms.fedavg(model, epochs=num, batch=BATCH)
-    full = lambda num: pfl.algorithms.fedavg(model, steps=num, batch=None)
-    pairs = {False: (epochs(1), epochs(4)), True: (full(1), full(4))}
-    steps = {False: 3 * options.cohort * -(-ROWS // BATCH) / num_devices, True: 3 * options.cohort / num_devices}
+    @cache
+    def yardsticks(kind: str) -> tuple[list, float]:
+        """(FedAvg twice, how many gradients of this kind the second takes more on one device)."""
+        on = with_adapters(model) if kind == "adapters" else model
+        work = lambda num: {"steps": num, "batch": None} if kind == "rows" else {"epochs": num, "batch": BATCH}
+        steps = 1 if kind == "rows" else -(-ROWS // BATCH)
+        return [pfl.algorithms.fedavg(on, **work(num)) for num in (1, 4)], 3 * options.cohort * steps / num_devices
+
     print(HEAD)
 
     rows = []
@@ -82,9 +84,9 @@ def main() -> None:
             print(f"| {name} | {error} |")
             rows.append({"name": name, "refused": str(error)})
             continue
-        on_all = name in OTHER
-        gradient = bare(pairs[on_all], steps[on_all], people, options)
-        seconds, compiling = timed(algorithm, people, options)
+        pair, steps = yardsticks(KINDS.get(name, "batch"))
+        (less, _), (more, _), (seconds, compiling) = in_turn((*pair, algorithm), people, options)
+        gradient = (min(more) - min(less)) / steps
         gradients = float(algorithm.cost(people.sizes("train"))[: options.cohort].sum())
         row = {
             "name": name,
