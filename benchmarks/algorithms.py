@@ -40,7 +40,7 @@ HEAD = """\
 
 
 def in_turn(methods, people, options: argparse.Namespace) -> list[tuple[list[float], float]]:
-    """For each method (seconds a round of each block but the first, seconds of compilation); a block of each in turn."""
+    """For each method (seconds a round of each block but the first, seconds of compilation); all take turns."""
     length = ROUNDS[options.model]
     arguments = {"cohort": options.cohort, "block": length, "unseen": 0.0, "width": options.width}
     arguments |= {"rounds": length * (options.repeats + 1), "on_nonfinite": "drop"}  # labels are random
