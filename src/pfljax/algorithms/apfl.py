@@ -47,9 +47,11 @@ def apfl(
         (v, alpha), rates = mine, (sent.hyper["lr"], sent.hyper["alpha_lr"])
         _, grads, stats = own(key, index, _mix(mine, w), sent, shard)
         params = jax.tree.map(lambda v, g: v - (rates[0] * alpha).astype(v.dtype) * g, v.params, grads)
-        along = jax.tree.map(lambda g, v, w: jnp.vdot(g, v - w).astype(alpha.dtype), grads, v.params, w.params)
-        alpha = jnp.clip(alpha - rates[1] * sum(jax.tree.leaves(along)), 0, 1)
-        return Vars(params, stats), alpha
+        dot = lambda g, v, w: jnp.vdot(g, v - w).astype(alpha.dtype)
+        along = lambda: sum(jax.tree.leaves(jax.tree.map(dot, grads, v.params, w.params)))
+        # Not worked out where it moves nothing: it takes as long as half a gradient.
+        slope = lax.cond(rates[1] > 0, along, lambda: jnp.zeros_like(alpha))
+        return Vars(params, stats), jnp.clip(alpha - rates[1] * slope, 0, 1)
 
     def client(key, sent, mine, shard):
         opt = local.resolve(client_opt, sent)
