@@ -50,7 +50,7 @@ class Features(NamedTuple):
            them
     """
 
-    apply: Callable[[Vars, Batch, Key, bool], jax.Array]
+    apply: Callable[[Vars, Batch, Key, bool], tuple[jax.Array, Tree, Tree]]
     size: int
     num_classes: int
 
