@@ -61,6 +61,7 @@ def test_none_and_text():
             "preset: expected one of keyboard, wearable, insurance, purchases, digits, plays, lending, got 'keybord'",
         ),
         ("algorithm:dito", "algorithm: expected one of per_fedavg, ditto, fedavg_finetune, got 'dito', did you mean"),
+        ("algorithm:fedrep", "got 'fedrep'; in a script it is pfl.simulate(pfl.algorithms.fedrep(model), population"),
         ("algorithm:ditto algorithm:per_fedavg", "algorithm: expected one, got algorithm:ditto algorithm:per_fedavg"),
         ("--algorithm.inner-lrr 1", "got '--algorithm.inner-lrr', did you mean '--algorithm.inner-lr'?"),
         ("algorithm:ditto --algorithm.inner-lr 1", "expected one that pfljax run keyboard algorithm:ditto has, got"),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from pfljax import algorithms
 from pfljax.errors import PflError, nearest
 from pfljax.run.config import AdaptConfig, LocalConfig, RunConfig, WarmupConfig
 from pfljax.run.methods import DittoConfig, FinetuneConfig, MethodConfig, PerFedAvgConfig
@@ -30,7 +31,10 @@ class Preset(NamedTuple):
         known = {each.name: each for each in self.algorithms}
         name = algorithm.replace("-", "_")
         if name not in known:
-            raise PflError(f"algorithm: expected one of {', '.join(known)}, got {algorithm!r}{nearest(name, known)}")
+            hint = nearest(name, known)
+            if name in algorithms.__all__:
+                hint = f"; in a script it is pfl.simulate(pfl.algorithms.{name}(model), population, ...)"
+            raise PflError(f"algorithm: expected one of {', '.join(known)}, got {algorithm!r}{hint}")
         return replace(self.run, algorithm=known[name])
 
 
