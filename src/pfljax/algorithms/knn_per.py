@@ -50,16 +50,18 @@ def knn_per(
         raise PflError(f"scale: expected a positive number, got {scale}")
     features = local.features_of(model, "knn_per")
     base = fedavg(model, client_opt, hyper={"lam": lam}, **fedavg_arguments)
-    look = lambda vars, rows: features.apply(vars, rows, keys.root(0), False)[0]
+    look = lambda vars, rows: features.apply(vars, rows, keys.root(0), False)
 
     def start(key, sent, mine, shard):
         rows = shard.train.batch(keys.use(key, "store"), jnp.int32(0), capacity)
         labels = rows["y"].astype(jnp.int32)
-        return Store(sent.vars, look(sent.vars, rows), labels, rows["mask"], sent.hyper["lam"], jnp.int32(0))
+        found, *_ = look(sent.vars, rows)
+        return Store(sent.vars, found, labels, rows["mask"], sent.hyper["lam"], jnp.int32(0))
 
     def predict(store, batch):
-        shared = jax.nn.softmax(model.apply(store.vars, batch, keys.root(0), False)[0])
-        near = _votes(store, look(store.vars, batch), features.num_classes, num, scale)
+        found, outputs, _ = look(store.vars, batch)
+        shared = jax.nn.softmax(outputs)
+        near = _votes(store, found, features.num_classes, num, scale)
         lam = jnp.where(store.mask.any(), store.lam, 0).astype(shared.dtype)
         return jnp.log(jnp.maximum(lam * near + (1 - lam) * shared, TINY))
 
