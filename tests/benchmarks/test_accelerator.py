@@ -109,6 +109,12 @@ def test_a_method_that_breaks_is_one_row(monkeypatch):
     assert names == [("fedavg", False), ("ditto", False)]
 
 
+def test_a_method_that_does_not_suit_the_model_is_refused_not_failed():
+    (row,) = checks.methods(machine(), ("fedbn",))
+    assert (row.what, row.is_good) == ("fedbn", None)
+    assert row.found.startswith("refused: pattern '*norm*'")
+
+
 def test_widths_grow_by_four_up_to_the_cohort():
     assert times.widths(512) == [1, 4, 16, 64, 256, 512]
     assert times.widths(1) == [1]
