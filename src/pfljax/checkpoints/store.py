@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pfljax import processes, watch
-from pfljax.checkpoints import arrays
+from pfljax.checkpoints import arrays, late
 from pfljax.checkpoints.best import Best, Better
 from pfljax.checkpoints.fingerprint import Fingerprint, check_same
 from pfljax.checkpoints.lock import locked
@@ -45,6 +45,7 @@ class Store:
         self.folder = Path(os.path.abspath(settings.folder))
         self.restored: Snapshot | None = None
         self._best = Best(settings.best, better)
+        late.leave_unsaid()
         with ExitStack() as held:
             held.enter_context(_said_once())
             first(lambda: self._hold(held), what)
