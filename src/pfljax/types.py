@@ -73,16 +73,22 @@ class Model(NamedTuple):
 
 
 class Mean(NamedTuple):
-    """An upload that is averaged over the cohort: sum(weight * value) / sum(weight). weight: scalar."""
+    """An upload that is averaged over the cohort: sum(weight * value) / sum(weight). weight: scalar.
+
+    finite_if: a tree, never sent, with which value is finite or not; None for value itself. A difference that is only
+               added up need not be stored if its end is looked at instead
+    """
 
     value: Tree
     weight: jax.Array
+    finite_if: Tree = None
 
 
 class Sum(NamedTuple):
-    """An upload that is added up over the cohort."""
+    """An upload that is added up over the cohort. finite_if: as in `Mean`."""
 
     value: Tree
+    finite_if: Tree = None
 
 
 class At(NamedTuple):

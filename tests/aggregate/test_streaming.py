@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import pfljax as pfl
-from pfljax.aggregate import contribution, finish, individuals
+from pfljax.aggregate import contribution, finish, individuals, looked_at
 from pfljax.types import At, Each, Mean, Sum
 
 NUM = 3
@@ -75,3 +75,16 @@ def test_individuals_are_taken_in_order_and_add_nothing():
 def test_individuals_within_slots_are_refused():
     with pytest.raises(pfl.PflError, match="upload: expected Mean and Sum within an At, got an Each"):
         contribution(At(jnp.ones(1), (Each(jnp.ones(2)),)), jnp.bool_(True))
+
+
+def test_what_is_looked_at_takes_the_place_of_values():
+    """Weights and slots stay, and so does a value that nothing stands for; the sums know nothing of it."""
+    mean, added = Mean(jnp.ones(3), jnp.float32(2), finite_if=jnp.zeros(5)), Sum(jnp.ones(3), finite_if={"x": ()})
+    plain, each = Mean(jnp.ones(4), jnp.float32(1)), Each(jnp.ones(6))
+    sent = (mean, {"slot": At(jnp.ones(2), (mean, added))}, plain, each)
+    leaves = lambda tree: [leaf.shape for leaf in jax.tree.leaves(tree)]
+    assert leaves(looked_at(sent)) == [(), (5,), (2,), (), (5,), (4,), (), (6,)]
+    bare = Mean(jnp.ones(3), jnp.float32(2)), Sum(jnp.ones(3))
+    bare = bare[0], {"slot": At(jnp.ones(2), bare)}
+    for a, b in zip(jax.tree.leaves(total([sent[:2]])), jax.tree.leaves(total([bare])), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -112,6 +112,42 @@ def test_a_non_finite_update_can_be_dropped(population, ditto):
     assert all(np.isfinite(record["loss"]) for record in result.records)
 
 
+def broken(algorithm, change):
+    """The method, whose clients change their upload in round 1: (upload) -> upload."""
+    ((train, server),) = algorithm.passes
+
+    def client(key, sent, mine, shard):
+        upload, mine, info = train(key, sent, mine, shard)
+        late = lambda a, b: jnp.where((sent.round == 1) & (shard.row % 2 == 0), a, b)
+        return jax.tree.map(late, change(upload), upload), mine, info
+
+    return algorithm._replace(passes=((client, server),))
+
+
+def not_finite(tree):
+    return jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), tree)
+
+
+def test_what_a_value_is_finite_with_is_looked_at(population, algorithm):
+    """Whoever has it not finite is dropped, although the value is."""
+    method = broken(algorithm, lambda upload: upload._replace(finite_if=not_finite(upload.finite_if)))
+    result = pfl.simulate(method, population, on_nonfinite="drop", **ARGUMENTS)
+    dropped = [record["dropped"] for record in result.records]
+    assert dropped[1]
+    assert all(population.row(name) % 2 == 0 for name in dropped[1])
+    assert not any(dropped[:1] + dropped[2:])
+
+
+@pytest.mark.parametrize("on_nonfinite", ["stop", "drop"])
+def test_a_value_that_is_looked_at_elsewhere_still_cannot_move_the_server(population, algorithm, on_nonfinite):
+    """A method that spoils the value behind what it says to look at stops the run: no client is named."""
+    method = broken(algorithm, lambda upload: upload._replace(value=not_finite(upload.value)))
+    with pytest.raises(pfl.Diverged, match="the server's own step") as error:
+        pfl.simulate(method, population, on_nonfinite=on_nonfinite, **ARGUMENTS)
+    assert (error.value.round, error.value.client_ids) == (1, ())
+    assert np.isfinite(np.asarray(jax.tree.leaves(error.value.result.vars)[0])).all()
+
+
 @pytest.mark.parametrize("on_nonfinite", ["stop", "drop"])
 def test_a_server_step_that_overflows_stops_the_run(population, overflowing, on_nonfinite):
     """No client is to blame; the result is the state before the step, also in the last round."""

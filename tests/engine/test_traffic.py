@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from pfljax.engine.traffic import Traffic, traffic
-from pfljax.types import Each, Sum
+from pfljax.types import At, Each, Sum
 from tests.support.zoo import ALGORITHMS, people, tiny_model
 
 POPULATION = people()
@@ -50,6 +50,19 @@ def test_what_is_read_is_what_an_upload_depends_on():
     read = fedavg._replace(hyper={"a": 1.0, "b": 2.0, "c": 3.0}, init_client=mine, passes=((client, server),))
     found = traffic(read, POPULATION)
     assert (found.download, found.upload, found.kept) == (ALL + 2 * NUMBER, ALL + 2 * NUMBER, NUMBER)
+
+
+def test_what_is_looked_at_is_not_sent():
+    """`finite_if` costs no upload, and no download of what it alone depends on; within slots too."""
+    fedavg = ALGORITHMS["fedavg"](MODEL)
+    ((_, server),) = fedavg.passes
+
+    def client(key, sent, mine, shard):
+        count = Sum(jnp.float32(1), finite_if=sent.vars)
+        return (count, At(jnp.ones(2), count)), mine, {}
+
+    found = traffic(fedavg._replace(passes=((client, server),)), POPULATION)
+    assert (found.download, found.upload) == (0, NUMBER + NUMBER + NUMBER)  # one; which slot, one
 
 
 def test_one_individual_upload_among_sums_is_seen():

@@ -36,3 +36,13 @@ def test_every_mean_has_a_key_of_its_own():
 def test_none_changes_nothing():
     sent = At(jnp.ones(2), Mean(jnp.float32(1), jnp.float32(1)))
     assert applied(None, KEY, sent) is sent
+
+
+def test_a_changed_value_is_looked_at_itself():
+    """What was finite before says nothing of what a transform made of it."""
+    mean = Mean(jnp.float32(1), jnp.float32(2), finite_if=jnp.float32(3))
+    count = Sum(jnp.float32(1), finite_if=jnp.float32(3))
+    changed, within = applied(lambda key, value: value * jnp.nan, KEY, (mean, At(jnp.ones(1), (mean, count))))
+    assert changed.finite_if is within.node[0].finite_if is None
+    assert within.node[1] == count
+    assert applied(None, KEY, mean) is mean

@@ -17,6 +17,13 @@ def individuals(upload: Tree) -> tuple[Tree, ...]:
     return tuple(part.value for part in jax.tree.leaves(upload, is_leaf=_is_node) if isinstance(part, Each))
 
 
+def looked_at(upload: Tree) -> Tree:
+    """What is finite if the upload is: each `finite_if` in the place of its value."""
+    is_sum = lambda x: isinstance(x, Mean | Sum)
+    instead = lambda x: x._replace(value=None) if is_sum(x) and x.finite_if is not None else x
+    return jax.tree.map(instead, upload, is_leaf=is_sum)
+
+
 def contribution(upload: Tree, counts: jax.Array) -> Tree:
     """One client's upload as plain addends; zeros where `counts` (scalar bool) is False, whatever the upload holds.
 

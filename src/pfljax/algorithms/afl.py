@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from pfljax import local
 from pfljax.algorithms.fedavg import fedavg
 from pfljax.errors import at_least
-from pfljax.types import Algorithm, Each, Mean, Model, Personal, Vars
+from pfljax.types import Algorithm, Each, Model, Personal, Vars
 
 
 class Mixture(NamedTuple):
@@ -49,8 +49,8 @@ def afl(
         return base.send(server, row)._replace(extra=(server.extra.mixture[row], server.extra.average))
 
     def client(key, sent, mine, shard):
-        (change, _), _, info = train(key, sent, mine, shard)
-        return (Mean(change, sent.extra[0]), Each(all_rows(sent.vars, shard.train).astype(float))), mine, info
+        change, _, info = train(key, sent, mine, shard)
+        return (change._replace(weight=sent.extra[0]), Each(all_rows(sent.vars, shard.train).astype(float))), mine, info
 
     def server(key, server, aggregate):
         (change, losses), (mixture, seen, average) = aggregate.value, server.extra

@@ -39,11 +39,11 @@ def fednova(
     ((train, step),) = base.passes
 
     def client(key, sent, mine, shard):
-        (change, weight), _, info = train(key, sent, mine, shard)
+        change, _, info = train(key, sent, mine, shard)
         reach = _reach(local.resolve(client_opt, sent), shard.num_steps, sent.hyper["mu"])
         scale = lambda delta: delta / jnp.where(reach > 0, reach, 1).astype(delta.dtype)
-        normalized = Vars(jax.tree.map(scale, change.params), change.stats)
-        return (Mean(normalized, weight), Mean(reach, weight)), mine, info
+        normalized = change.value._replace(params=jax.tree.map(scale, change.value.params))
+        return (change._replace(value=normalized), Mean(reach, change.weight)), mine, info
 
     def server(key, server, aggregate):
         change, reach = aggregate.value

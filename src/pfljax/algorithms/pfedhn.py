@@ -70,8 +70,8 @@ def pfedhn(
         return base.send(server._replace(vars=server.vars._replace(params=params), extra=()), row)
 
     def client(key, sent, mine, shard):
-        (change, weight), _, info = train(key, sent, mine, shard)
-        return (Each(change.params), Mean(change.stats, weight)), mine, info
+        change, _, info = train(key, sent, mine, shard)
+        return (Each(change.value.params), Mean(change.value.stats, change.weight)), mine, info
 
     def server(key, server, aggregate):
         (deltas, stats), (weights, embeddings, seen) = aggregate.value, server.extra

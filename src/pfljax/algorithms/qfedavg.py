@@ -27,14 +27,14 @@ def qfedavg(model: Model, *, q: float = 1.0, lr: float = 0.1, batch: int | None 
     all_rows = local.all_rows_loss(model)
 
     def client(key, sent, mine, shard):
-        (change, weight), _, info = train(key, sent, mine, shard)
+        change, _, info = train(key, sent, mine, shard)
         q, lr = sent.hyper["q"], sent.hyper["lr"]
         loss = (all_rows(sent.vars, shard.train) + TINY).astype(q.dtype)
         scale = loss**q
-        gap = jax.tree.map(lambda d: d / lr.astype(d.dtype), change.params)  # L (w - w_k)
+        gap = jax.tree.map(lambda d: d / lr.astype(d.dtype), change.value.params)  # L (w - w_k)
         h = q * loss ** (q - 1) * optax.tree.norm(gap, squared=True).astype(q.dtype) + scale / lr
         weighted = jax.tree.map(lambda g: scale.astype(g.dtype) * g, gap)
-        return (Sum(weighted), Sum(h), Mean(change.stats, weight)), mine, info | {"full_loss": loss}
+        return (Sum(weighted), Sum(h), Mean(change.value.stats, change.weight)), mine, info | {"full_loss": loss}
 
     def server(key, server, aggregate):
         total, h, stats = aggregate.value

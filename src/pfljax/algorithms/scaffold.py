@@ -65,7 +65,7 @@ def scaffold(
             new = jax.tree.map(renew, mine, c, x.params, y.params)
         # Who has taken no step has learned nothing.
         new = jax.tree.map(lambda new, old: jnp.where(shard.num_steps > 0, new, old), new, mine)
-        upload = local.change(x, y, shard, weighting), Sum(jax.tree.map(jnp.subtract, new, mine))
+        upload = local.change(x, y, shard, weighting), Sum(jax.tree.map(jnp.subtract, new, mine), finite_if=new)
         return upload, new, info
 
     def server(key, server, aggregate):

@@ -162,7 +162,7 @@ def run_chunks(spec, client, servers, given, placed, slots, key, round):
         steps = jnp.where(mask, steps, 0)
         upload, kept, info = client(key_client, sent, start, shard_of(placed, row, steps, spec.max_count))
         upload = applied(spec.upload, keys.use(key_client, "upload"), upload)
-        finite = is_finite((upload, kept, info))
+        finite = is_finite((aggregate.looked_at(upload), kept, info))
         counts = mask & finite if spec.on_nonfinite == "drop" else mask
         counters = tuple(flag.astype(jnp.float32) for flag in (counts, mask & ~finite, mask))
         likes.append(jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), upload))

@@ -14,7 +14,7 @@ Weighting = Literal["examples", "uniform"]
 def change(begin: Vars, end: Vars, shard, weighting: Weighting) -> Mean:
     """begin - end of the parameters and the new statistics, weighted by the client's train rows or as one."""
     delta = jax.tree.map(jnp.subtract, begin.params, end.params)
-    return Mean(Vars(delta, end.stats), weight(shard, weighting))
+    return Mean(Vars(delta, end.stats), weight(shard, weighting), finite_if=end)
 
 
 def weight(shard, weighting: Weighting) -> jax.Array:

@@ -57,6 +57,6 @@ def applied(transform: Transform | None, key: Key, upload: Tree) -> Tree:
     def change(key, node):
         if isinstance(node, At):
             return node._replace(node=applied(transform, key, node.node))
-        return node._replace(value=transform(key, node.value)) if isinstance(node, Mean) else node
+        return Mean(transform(key, node.value), node.weight) if isinstance(node, Mean) else node
 
     return jax.tree.unflatten(structure, [change(keys.at(key, index), node) for index, node in enumerate(nodes)])
